@@ -1,0 +1,146 @@
+"""Verdicts on the paper's statements, computed from numbers: `holds`, `fails` or `not tested`, with the reason.
+
+A statement about trained networks is tested over seeds with a one-sided 95% confidence bound of the paired difference
+(Student's t), so that a verdict needs an effect larger than its spread. Fewer than three seeds test nothing.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from metalib import records
+
+MIN_SEEDS = 3
+_MARKERS = "<!-- verdicts -->", "<!-- end of verdicts -->"
+
+
+class Verdict(NamedTuple):
+    """ours: what was measured, in words and units; spread: its standard deviation over seeds, as text."""
+
+    verdict: str
+    ours: str
+    spread: str
+    seeds: int
+    reason: str
+
+
+def similar(reference, ours, margin, unit="Dice points"):
+    """Is `ours` at most `margin` below `reference`? Both (seeds,), paired; holds if the upper bound of the gap is under it."""
+    gap = np.subtract(reference, ours)
+    mean, spread, half = _estimate(gap)
+    bound = mean + half
+    text = f"gap {mean:.1f} {unit}"
+    return _judge(
+        bound <= margin, text, spread, len(gap), f"95% bound of the gap is {bound:.1f}, the margin {margin:g}"
+    )
+
+
+def below(lower, upper, unit="Dice points"):
+    """Is `lower` under `upper`? Both (seeds,), paired; holds if the lower bound of the difference is above zero."""
+    difference = np.subtract(upper, lower)
+    mean, spread, half = _estimate(difference)
+    bound = mean - half
+    return _judge(
+        bound > 0,
+        f"{mean:.1f} {unit} lower",
+        spread,
+        len(difference),
+        f"95% bound of the difference is {bound:.1f}, above 0 is needed",
+    )
+
+
+def near(values, expected, tolerance, unit=""):
+    """Is the mean of `values` (seeds,) within `tolerance` of `expected`?"""
+    mean, spread, _ = _estimate(np.asarray(values, dtype=float))
+    deviation = abs(mean - expected)
+    reason = f"{deviation:.2g} from {expected:.4g}, tolerance {tolerance:g}"
+    return _judge(deviation <= tolerance, f"{mean:.4g}{unit}", spread, len(values), reason)
+
+
+def row(name, notebook, claim, paper, verdict, *, profile, data="er-like"):
+    """One line of `figures/claims.json`: what the paper says, what we found, and the `Verdict`."""
+    about = {"id": name, "notebook": notebook, "claim": claim, "paper": paper, "profile": profile, "data": data}
+    return about | verdict._asdict()
+
+
+def report(rows):
+    """Save the rows and return them as `table`, for the verdict cell of a notebook."""
+    save(rows)
+    return table(rows)
+
+
+def table(rows):
+    """The rows as an aligned text table."""
+    columns = ["verdict", "id", "paper", "ours", "spread", "seeds", "reason"]
+    return pd.DataFrame(rows)[columns].to_string(index=False, justify="left")
+
+
+def save(rows):
+    """Put the rows into `claims.json` of the figures folder, in place of older ones of the same id, profile and data."""
+    path = records.figures_folder() / "claims.json"
+    identity = lambda row: (row["id"], row["profile"], row["data"])  # noqa: E731
+    merged = {identity(row): row for row in (load(path) if path.is_file() else []) + rows}
+    ordered = sorted(merged.values(), key=lambda row: (row["notebook"], row["data"], row["profile"], row["id"]))
+    records.atomic_write(path, json.dumps(ordered, indent=1) + "\n")
+
+
+def load(path=None):
+    """The rows of `claims.json`."""
+    return json.loads(Path(path or records.committed_folder() / "claims.json").read_text())
+
+
+def markdown(rows):
+    """The table of README.md."""
+    head = ["| statement | paper | ours | n | data | verdict |", "|---|---|---|---|---|---|"]
+    line = "| {claim} | {paper} | {ours} ± {spread} | {seeds} | {data} | **{verdict}** |"
+    return "\n".join(head + [line.format(**row) for row in rows if row["profile"] != "smoke"])
+
+
+def with_table(readme, rows):
+    """The text of README.md with its table of verdicts renewed."""
+    before, _, rest = readme.partition(_MARKERS[0])
+    after = rest.partition(_MARKERS[1])[2]
+    return f"{before}{_MARKERS[0]}\n{markdown(rows)}\n{_MARKERS[1]}{after}"
+
+
+def moved(old, new):
+    """One line for each verdict that differs between two lists of rows, or is on one side alone."""
+    key = lambda row: (row["id"], row["profile"], row["data"])  # noqa: E731
+    before, after = ({key(row): row["verdict"] for row in rows} for rows in (old, new))
+    names = sorted(before.keys() | after.keys())
+    return [f"{' '.join(n)}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def _estimate(differences):
+    """Mean, standard deviation and half-width of the one-sided 95% bound of (seeds,) differences."""
+    n = len(differences)
+    if n < 2:
+        return float(np.mean(differences)), 0.0, np.inf
+    spread = float(np.std(differences, ddof=1))
+    return float(np.mean(differences)), spread, float(stats.t.ppf(0.95, n - 1)) * spread / np.sqrt(n)
+
+
+def _judge(holds, ours, spread, seeds, reason):
+    if seeds < MIN_SEEDS:
+        return Verdict("not tested", ours, f"{spread:.2g}", seeds, f"{seeds} seeds, at least {MIN_SEEDS} are needed")
+    return Verdict("holds" if holds else "fails", ours, f"{spread:.2g}", seeds, reason)
+
+
+def _main():
+    """Renew the table of README.md; with the path of an older claims.json, print the verdicts that differ from it."""
+    if len(sys.argv) > 1:
+        print("\n".join(moved(load(sys.argv[1]), load())) or "no verdict moved")
+        return
+    readme = Path(__file__).parents[1] / "README.md"
+    text = readme.read_text()
+    if (renewed := with_table(text, load())) != text:
+        records.atomic_write(readme, renewed)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,76 @@
+"""Run a notebook by papermill: `python -m metalib.execute notebooks/01_label_noise.ipynb OUT.ipynb profile=smoke`.
+
+The output appears only when every cell ran. An unknown parameter is an error (papermill alone only warns). With --sync
+the outputs of checked cells go back into the notebook itself, where nbval compares them with what it computes.
+"""
+
+import argparse
+import os
+import resource
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from metalib import experiments, records, sweeps
+
+CHECKED = "nbval-check-output"
+
+
+def execute(notebook, output, parameters, sync=False):
+    """Run `notebook` (a path) with {name: text} parameters and write the executed notebook to `output`.
+
+    ValueError: a parameter that the notebook does not have. papermill.PapermillExecutionError: a cell failed.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
+    _train_first(Path(notebook).stem, parameters)
+    partial = Path(f"{output}.partial.ipynb")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(str(notebook), str(partial), parameters, progress_bar=False, log_output=False)
+    if sync:
+        _sync(Path(notebook), partial)
+    os.replace(partial, output)
+    Path(output).touch()  # newer than the notebook that the line before may have written, for make
+
+
+def _train_first(name, parameters):
+    """Train the runs behind a notebook here, where a terminal shows their progress; the notebook finds them cached."""
+    if name in experiments.RECIPES and os.environ.get("METALIB_SOURCE") != "record":
+        sweeps.run(
+            experiments.runs(
+                name, experiments.profile_name(parameters.get("profile")), parameters.get("data") or "er-like"
+            )
+        )
+
+
+def _sync(notebook, executed):
+    """Copy the outputs of checked cells from an executed notebook into its source, if they differ."""
+    source, ran = nbformat.read(notebook, 4), nbformat.read(executed, 4)
+    fresh = {cell.id: cell for cell in ran.cells if CHECKED in cell.metadata.get("tags", [])}
+    for cell in source.cells:
+        if cell.id in fresh:
+            cell.outputs, cell.execution_count = fresh[cell.id].outputs, 1
+    text = nbformat.writes(source) + "\n"
+    if text != notebook.read_text():
+        records.atomic_write(notebook, text)
+
+
+def _main():
+    parser = argparse.ArgumentParser(prog="python -m metalib.execute", description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("parameters", nargs="*", metavar="name=value")
+    parser.add_argument("--sync", action="store_true", help="bring the outputs of checked cells back into the notebook")
+    given = parser.parse_intermixed_args()
+    start = time.perf_counter()
+    execute(given.notebook, given.output, dict(pair.partition("=")[::2] for pair in given.parameters), given.sync)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{given.notebook.stem}: {time.perf_counter() - start:.0f} s, peak memory of a process {peak_mib:.0f} MiB")
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,141 @@
+"""The runs behind each notebook, by profile, and their results as a record.
+
+`python -m metalib.experiments 02_training_curves --profile paper` computes a notebook's runs without Jupyter, for a GPU
+machine or a batch job; called again it resumes.
+"""
+
+import argparse
+import os
+import time
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from metalib import datasets, metrics, records
+
+PROFILES = ("smoke", "quick", "paper")
+SOURCES = ("train", "record")
+
+RECIPES = {
+    "02_training_curves": (
+        *("cl", "rcl_sample:0.5", "rcl_sample:0.3", "rcl_sample:0.1"),
+        *("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45", "pcl_skeleton", "rl:0.1", "rl:0.5"),
+    ),
+}
+# Flips at .49 need the paper's number of pixels: at p the labels carry n (1-2p)^2 / (4p(1-p)) effective pixels.
+_PAPER_ONLY = {"02_training_curves": ("rcl_flip:0.49",)}
+_SCALE = {
+    "smoke": dict(size=32, width=4, train=8, val=4, test=4, epochs=2, batch=4, lr_step_epochs=1),
+    "quick": dict(size=128, width=8, train=128, val=12, test=24, epochs=8, batch=4, lr=0.1, lr_step_epochs=6),
+    "paper": {},
+}
+_SEEDS = {"smoke": 1, "quick": 3, "paper": 10}
+_KEPT = ("dice_at", "dice_half", "dice_best", "dice_at_image", "auc", "acc_at")
+
+
+class Results(NamedTuple):
+    """runs: {recipe: {metric: (seeds, epochs), "loss": (seeds, steps)}}; all_foreground: pooled test Dice of a mask that
+    is foreground everywhere, the floor of `dice_best`; provenance: versions, device, scale and seconds."""
+
+    runs: dict
+    all_foreground: float
+    provenance: dict
+
+
+def profile_name(given=""):
+    """The profile asked for: the argument, else METALIB_PROFILE, else quick. ValueError for an unknown one."""
+    return _one_of(given or os.environ.get("METALIB_PROFILE") or "quick", PROFILES, "profile")
+
+
+def stem(notebook, profile, data="er-like"):
+    """File name of figures and records: the notebook's, with data set and profile where they are not the default."""
+    name = os.path.basename(os.path.normpath(data))
+    return ".".join([notebook] + [name] * (data != "er-like") + [profile] * (profile != "quick"))
+
+
+def runs(notebook, profile, data="er-like"):
+    """The `TrainConfig` of every run behind a notebook; ValueError for an unknown notebook or profile."""
+    from metalib.training import TrainConfig  # torch, which a notebook that reads a record does not need
+
+    _one_of(notebook, RECIPES, "notebook with runs")
+    recipes = RECIPES[notebook] + (_PAPER_ONLY.get(notebook, ()) if profile == "paper" else ())
+    base = TrainConfig(data=data, **_SCALE[_one_of(profile, PROFILES, "profile")])
+    return [replace(base, recipe=recipe, seed=seed) for recipe in recipes for seed in range(_SEEDS[profile])]
+
+
+def results(notebook, profile, data="er-like", source="", limit_s=None):
+    """The `Results` behind a notebook.
+
+    source "train" (the default, or METALIB_SOURCE) computes what is not cached and writes the record; "record" trains
+    nothing and reads the committed record. limit_s: see `sweeps.run`.
+    """
+    source = _one_of(source or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
+    if source == "record":
+        record = records.load(records.committed_folder() / f"{stem(notebook, profile, data)}.json")
+    else:
+        record = _compute(notebook, profile, data, limit_s)
+    numbers, origin = record["numbers"], record["provenance"]
+    runs = {recipe: {name: np.array(rows) for name, rows in of.items()} for recipe, of in numbers["runs"].items()}
+    return Results(runs, metrics.all_foreground_dice(numbers["test_foreground"]), origin)
+
+
+def _compute(notebook, profile, data, limit_s):
+    from metalib import sweeps
+
+    start = time.perf_counter()
+    configs = runs(notebook, profile, data)
+    table = sweeps.run(configs, limit_s=limit_s)
+    if table.empty:
+        raise RuntimeError(f"no run is done yet of {len(configs)}: give a larger limit")
+    first, config = table.iloc[0], configs[0]
+    test = datasets.load(data, "test", size=config.size, limit=config.test)
+    return records.save(
+        stem(notebook, profile, data),
+        {
+            "test_foreground": round(float((test.labels == 1).mean()), 6),
+            "runs": {recipe: _numbers(group) for recipe, group in table.groupby("recipe", sort=False)},
+        },
+        config={name: value for name, value in asdict(config).items() if name not in ("recipe", "seed")},
+        seeds=sorted(int(seed) for seed in table.seed.unique()),
+        device=first.device,
+        precision=first.precision,
+        training_s=round(float(table.seconds.sum())),
+        wall_s=round(time.perf_counter() - start),
+    )
+
+
+def _numbers(group):
+    numbers = {name: [_rounded(test[name]) for test in group.test] for name in _KEPT}
+    return numbers | {"loss": [_rounded(loss) for loss in group.loss]}
+
+
+def _rounded(values):
+    return [round(value, 4) for value in values]
+
+
+def _one_of(value, known, what):
+    if value not in known:
+        raise ValueError(f"unknown {what} {value!r}, expected one of {', '.join(known)}")
+    return value
+
+
+def _main():
+    parser = argparse.ArgumentParser(prog="python -m metalib.experiments", description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", choices=RECIPES)
+    parser.add_argument("--profile", choices=PROFILES, default="quick")
+    parser.add_argument("--data", default="er-like", help="an embedded or real data set, or a folder")
+    parser.add_argument(
+        "--limit-s", type=float, help="start no run that would end later than this many seconds from now"
+    )
+    given = parser.parse_args()
+    found = results(given.notebook, given.profile, given.data, "train", given.limit_s)
+    done, planned = (
+        sum(len(of["loss"]) for of in found.runs.values()),
+        len(runs(given.notebook, given.profile, given.data)),
+    )
+    print(f"{done} of {planned} runs done" + ("" if done == planned else ": call again to go on"))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,199 @@
+"""Noisy labels: RCL, PCL and RL from clean labels CL (paper, "Generation of different Noisy Labels" and Table 1).
+
+Labels are uint8 arrays (..., H, W): {0, 1} when there are two classes, class ids 0..M-1 when there are more.
+Clean multi-class labels may hold IGNORE (void pixels), which every recipe leaves alone.
+Random recipes take a `numpy.random.Generator` and draw each pixel on its own; `exact=True` draws exact counts instead.
+"""
+
+from fractions import Fraction
+from functools import partial
+from math import ceil, floor
+
+import numpy as np
+from scipy import ndimage as ndi
+from skimage.morphology import skeletonize
+
+IGNORE = 255
+
+_FORMS = "cl, rcl_sample:0.1, rcl_flip:0.45, pcl_dilation, pcl_dilation:2, pcl_erosion, pcl_skeleton, rl:0.1"
+
+
+def make(recipe, labels, rng, *, classes=2, exact=False):
+    """Noisy labels after a written recipe such as `rcl_flip:0.45`; `cl` returns a copy.
+
+    labels (..., H, W) uint8; returns the same shape and dtype, with IGNORE where a pixel takes no part in training.
+    ValueError: unknown recipe, ratio outside [0, 1], labels that are not class ids, PCL or RL of several classes.
+    """
+    name, value = parse(recipe)
+    check(labels, classes)
+    if name.startswith(("pcl", "rl")) and classes != 2:
+        raise ValueError(f"recipe {recipe!r} is defined for two classes, got classes={classes}: see labels.apply")
+    steps = {
+        "cl": lambda: labels.copy(),
+        "rcl_sample": partial(sample, labels, value, rng, classes=classes, exact=exact),
+        "rcl_flip": partial(flip, labels, value, rng, classes=classes, exact=exact),
+        "pcl_dilation": partial(dilate, labels, value),
+        "pcl_erosion": partial(erode, labels, value),
+        "pcl_skeleton": partial(skeleton, labels),
+        "rl": partial(random, np.shape(labels), value, rng),
+    }
+    return steps[name]()
+
+
+def parse(recipe):
+    """`"rcl_flip:0.45"` -> `("rcl_flip", 0.45)`; PCL takes a number of passes (1 when left out), CL and skeleton take none."""
+    name, _, text = str(recipe).partition(":")
+    try:
+        if name in ("cl", "pcl_skeleton") and not text:
+            return name, None
+        if name in ("pcl_dilation", "pcl_erosion"):
+            return name, _passes(int(text or 1))
+        if name in ("rcl_sample", "rcl_flip", "rl"):
+            return name, check_ratio(float(text), name)
+    except ValueError as error:
+        raise ValueError(f"recipe {recipe!r}: {error}; known forms: {_FORMS}") from None
+    raise ValueError(f"unknown recipe {recipe!r}; known forms: {_FORMS}")
+
+
+def family(recipe):
+    """The paper's abbreviation of a recipe: CL, RCL, PCL or RL."""
+    return parse(recipe)[0].partition("_")[0].upper()
+
+
+def check(labels, classes=2):
+    """Raise ValueError unless labels are uint8 class ids below `classes` (with IGNORE allowed beside more than two)."""
+    labels = np.asarray(labels)
+    if labels.dtype != np.uint8:
+        raise ValueError(f"labels have dtype {labels.dtype}, expected uint8: convert with labels.astype(numpy.uint8)")
+    if labels.ndim < 2 or labels.size == 0:
+        raise ValueError(f"labels have shape {labels.shape}, expected (..., H, W) with at least one pixel")
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    wrong = [int(v) for v in present if v >= classes and not (v == IGNORE and classes > 2)]
+    if wrong:
+        advice = "divide a 0/255 mask by 255" if wrong == [255] else f"map them to 0..{classes - 1}"
+        raise ValueError(f"labels hold the values {wrong[:5]}, expected 0..{classes - 1}: {advice}")
+
+
+def sample(labels, keep, rng, *, classes=2, exact=False):
+    """RCL by sampling: each pixel keeps its label with probability `keep`, the others become IGNORE.
+
+    exact: ceil(keep * n) of the n pixels of each class are kept, without replacement.
+    """
+    check(labels, classes)
+    keep = check_ratio(keep, "keep")
+    if exact:
+        kept = _exact_choice(labels, classes, lambda n: ceil(_decimal(keep) * n), rng)
+    else:
+        kept = rng.random(labels.shape, dtype=np.float32) < keep
+    return np.where(kept, labels, np.uint8(IGNORE))
+
+
+def flip(labels, p, rng, *, classes=2, exact=False):
+    """RCL by flipping: each pixel moves with probability `p` to one of the other classes, chosen uniformly.
+
+    exact: floor(p * n) of the n pixels of each class move.
+    """
+    check(labels, classes)
+    p = check_ratio(p, "p")
+    draw = rng.random(labels.shape, dtype=np.float32)
+    if exact:
+        moved = _exact_choice(labels, classes, lambda n: floor(_decimal(p) * n), rng)
+    else:
+        moved, draw = draw < p, draw / np.float32(max(p, 1e-30))  # given draw < p, draw / p is uniform again
+    if classes == 2:
+        return labels ^ moved.astype(np.uint8)
+    step = 1 + np.minimum(draw * (classes - 1), classes - 2).astype(np.uint8)
+    moved &= labels != IGNORE
+    return np.where(moved, (labels + step.astype(np.uint16)) % classes, labels).astype(np.uint8)
+
+
+def dilate(mask, px=1):
+    """PCL: `px` passes of dilation with the 3x3 square; mask (..., H, W) in {0, 1}. Outside the image counts as 0."""
+    return _square_filter(ndi.maximum_filter, mask, px)
+
+
+def erode(mask, px=1):
+    """PCL: `px` passes of erosion with the 3x3 square; mask (..., H, W) in {0, 1}. Outside the image counts as 1."""
+    return _square_filter(ndi.minimum_filter, mask, px)
+
+
+def skeleton(mask):
+    """PCL: the one-pixel-wide skeleton (Zhang and Suen) of each image of a mask (..., H, W) in {0, 1}."""
+    check(mask)
+    images = mask.reshape(-1, *mask.shape[-2:])
+    return np.stack([skeletonize(image) for image in images]).astype(np.uint8).reshape(mask.shape)
+
+
+def random(shape, p, rng):
+    """RL: each pixel is foreground with probability `p`, whatever the image shows; returns uint8 in {0, 1}."""
+    return (rng.random(shape, dtype=np.float32) < check_ratio(p, "p")).astype(np.uint8)
+
+
+def apply(labels, matrix, rng):
+    """Noisy labels drawn from any noise transition matrix: matrix (M, M), row = clean class, column = noisy class.
+
+    labels (..., H, W) uint8 ids below M. ValueError where the matrix is not square, negative or its rows do not sum to one.
+    """
+    matrix = check_matrix(matrix)
+    check(labels, len(matrix))
+    noisy = _inverse_cdf(np.where(labels == IGNORE, 0, labels), matrix, rng)
+    return np.where((labels == IGNORE) & (len(matrix) > 2), labels, noisy)
+
+
+def check_matrix(matrix):
+    """The matrix as float64 (M, M); ValueError unless it is square and row-stochastic."""
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        raise ValueError(f"a transition matrix is square with at least two classes, got shape {matrix.shape}")
+    if not np.all(matrix >= 0):
+        raise ValueError(f"a transition matrix holds probabilities, got the entry {matrix.min()}")
+    sums = matrix.sum(axis=1)
+    if not np.allclose(sums, 1, atol=1e-8):
+        row = int(np.abs(sums - 1).argmax())
+        raise ValueError(
+            f"row {row} of the transition matrix sums to {sums[row]:.6g}, expected 1: divide each row by its sum"
+        )
+    return matrix
+
+
+def check_ratio(value, name):
+    """The value as a float; ValueError unless it is a fraction in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}, expected a fraction in [0, 1]")
+    return float(value)
+
+
+def _inverse_cdf(labels, matrix, rng):
+    """One uniform draw a pixel, compared with the cumulative row of its class: a pass a class, none a pixel."""
+    draw = rng.random(labels.shape)
+    noisy = np.zeros(labels.shape, np.uint8)
+    for edge in np.cumsum(matrix, axis=1).T[:-1]:
+        noisy += draw >= edge[labels]
+    return noisy
+
+
+def _square_filter(rank_filter, mask, px):
+    # n passes with the 3x3 square are one pass with the square of side 2n+1, and a rank filter is separable.
+    check(mask)
+    side = 2 * _passes(px) + 1
+    return rank_filter(mask, size=(1,) * (mask.ndim - 2) + (side, side), mode="nearest")
+
+
+def _exact_choice(labels, classes, count, rng):
+    """Boolean array with exactly count(n) of the n pixels of every class set."""
+    chosen = np.zeros(labels.size, bool)
+    for label in range(classes):
+        where = np.flatnonzero(labels == label)
+        chosen[rng.choice(where, count(len(where)), replace=False, shuffle=False)] = True
+    return chosen.reshape(labels.shape)
+
+
+def _decimal(ratio):
+    """The ratio as it is written in decimals, so that 0.45 of 100 pixels is 45 (in binary floating point it is 45.000...1)."""
+    return Fraction(str(float(ratio)))
+
+
+def _passes(px):
+    if px != int(px) or px < 1:
+        raise ValueError(f"px is {px}, expected a whole number of passes, at least 1")
+    return int(px)

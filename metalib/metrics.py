@@ -1,0 +1,109 @@
+"""Scores against labels in one pass: Dice at every threshold, AUC and accuracy, pooled over pixels and per image.
+
+Scores are compared through a histogram of 65,536 bins between their smallest and largest value, so results are exact to
+1/65,536 of that range however narrow it is, and memory does not grow with the number of images.
+Empty masks: Dice of an empty prediction against an empty mask is 1; AUC of one class alone is nan and left out of means.
+"""
+
+import numpy as np
+
+from metalib.labels import IGNORE
+
+BINS = 65536
+
+
+def evaluate(scores, labels, threshold=None):
+    """Metrics of scores (N, H, W) float, a pixel being foreground above a threshold, against labels (N, H, W) in {0, 1, IGNORE}.
+
+    Returns a dict of floats. Pooled over all pixels: `dice_half`, `acc` (threshold 0.5), `dice_best`,
+    `threshold_best` (the best threshold on these very labels: an oracle on test data), `auc`; with `threshold` also
+    `dice_at`, `acc_at`. The same with `_image` at the end: the mean over images (`dice_best_image`: one shared threshold).
+    ValueError: shapes differ, scores are not finite, labels hold other values or no known pixel.
+    """
+    scores, labels = _check(scores, labels)
+    low, high = float(scores.min()), float(scores.max())
+    counts = [_histogram(s, y, low, high) for s, y in zip(scores, labels, strict=True)]
+    pooled = np.sum(counts, axis=0)
+    curves = np.stack([_dice_curve(c) for c in counts])
+    best = int(_dice_curve(pooled).argmax())
+    result = {
+        "dice_best": float(_dice_curve(pooled)[best]),
+        "threshold_best": _threshold(best, low, high),
+        "dice_best_image": float(curves.mean(axis=0).max()),
+        "auc": _auc(pooled),
+        "auc_image": float(np.nanmean([_auc(c) for c in counts])) if any(_both(c) for c in counts) else np.nan,
+    }
+    result |= _at_threshold(scores, labels, 0.5, ("dice_half", "acc"))
+    if threshold is not None:
+        result |= _at_threshold(scores, labels, threshold, ("dice_at", "acc_at"))
+    return result
+
+
+def all_foreground_dice(fraction):
+    """Dice of a mask that is foreground everywhere, for a foreground fraction f: 2f / (1 + f); the floor of `dice_best`."""
+    return 2 * fraction / (1 + fraction)
+
+
+def _check(scores, labels):
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if scores.shape != labels.shape or scores.ndim != 3:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} must both be (N, H, W)")
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"scores hold NaN or infinite values in image {int(np.argmax(~np.isfinite(scores).all(axis=(1, 2))))}"
+        )
+    if not np.isin(labels, (0, 1, IGNORE)).all() or (labels == IGNORE).all():
+        raise ValueError("labels must hold 0, 1 and IGNORE, and not IGNORE alone")
+    return scores, labels
+
+
+def _histogram(scores, labels, low, high):
+    """Counts (2, BINS) of one image by class and score bin; bin 0 holds `low`, the last one `high`."""
+    known = labels != IGNORE
+    scale = (BINS - 1) / (high - low) if high > low else 0.0
+    bins = ((scores[known] - low) * scale).astype(np.intp)
+    return np.bincount(labels[known] * np.intp(BINS) + bins, minlength=2 * BINS).reshape(2, BINS)
+
+
+def _threshold(index, low, high):
+    """A score just under the lower edge of bin `index`: foreground is every bin from there on (none for index BINS)."""
+    return high if index == BINS else float(np.nextafter(low + index * (high - low) / (BINS - 1), -np.inf))
+
+
+def _dice_curve(counts):
+    """Dice (BINS + 1,) when the foreground is every bin from k on."""
+    false_positive, true_positive = np.pad(counts[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
+    return _dice(true_positive, false_positive, counts[1].sum() - true_positive)
+
+
+def _dice(true_positive, false_positive, false_negative):
+    total = 2 * true_positive + false_positive + false_negative
+    return np.where(total > 0, 2 * true_positive / np.maximum(total, 1), 1.0)
+
+
+def _auc(counts):
+    """Probability that a foreground pixel scores above a background pixel, ties counting one half."""
+    if not _both(counts):
+        return np.nan
+    negative, positive = counts.astype(float)
+    below = negative.cumsum() - negative / 2
+    return float(positive @ below / (positive.sum() * negative.sum()))
+
+
+def _both(counts):
+    return bool(counts.any(axis=1).all())
+
+
+def _at_threshold(scores, labels, threshold, names):
+    known, predicted, true = labels != IGNORE, scores > threshold, labels == 1
+    tp, fp, fn, right, pixels = (
+        np.count_nonzero(chosen & known, axis=(1, 2))
+        for chosen in (predicted & true, predicted & ~true, ~predicted & true, predicted == true, known)
+    )
+    dice, acc = names
+    return {
+        dice: float(_dice(tp.sum(), fp.sum(), fn.sum())),
+        f"{dice}_image": float(_dice(tp, fp, fn).mean()),
+        acc: float(right.sum() / pixels.sum()),
+        f"{acc}_image": float(np.mean(right[pixels > 0] / pixels[pixels > 0])),
+    }

@@ -1,0 +1,88 @@
+"""Small JSON records beside the figures: the numbers that a figure shows, with where and how they were computed.
+
+Every file of this project is written whole or not at all.
+"""
+
+import json
+import os
+import platform
+import re
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+SCHEMA = 1
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-image")
+
+
+def figures_folder():
+    """Where figures, records and verdicts go: METALIB_FIGURES, else `figures/` of the repository."""
+    return Path(os.environ.get("METALIB_FIGURES") or committed_folder())
+
+
+def committed_folder():
+    """`figures/` of the repository."""
+    return Path(__file__).parents[1] / "figures"
+
+
+def atomic_write(path, data):
+    """Write bytes or text to `path` through a temporary file beside it, so that `path` is never half-written.
+
+    OSError names the path where its folder is missing, read-only or full; what stood at `path` stays.
+    """
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            with suppress(OSError):
+                os.unlink(temporary)
+        raise OSError(
+            error.errno, f"cannot write {path} ({error.strerror}): check free space and permissions of its folder"
+        ) from error
+
+
+def save(stem, numbers, **provenance):
+    """Write `<stem>.json` to the figures folder unless it holds the same numbers already; returns the record as stored."""
+    path = figures_folder() / f"{stem}.json"
+    record = {"schema": SCHEMA, "provenance": environment() | provenance, "numbers": json.loads(json.dumps(numbers))}
+    if path.is_file() and (stored := load(path)).get("numbers") == record["numbers"]:
+        return stored
+    atomic_write(path, _one_line_lists(json.dumps(record, indent=1)) + "\n")
+    return record
+
+
+def load(path):
+    """A record from disk. FileNotFoundError and ValueError say how to make it anew."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no record {path}: compute it with `make figures`")
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): delete it and compute it anew with `make figures`") from error
+    if record.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{path} has schema {record.get('schema')}, this version reads {SCHEMA}: compute it anew with `make figures`"
+        )
+    return record
+
+
+def _one_line_lists(text):
+    """Indented JSON with each list of numbers on a line of its own, so that a diff shows which run moved."""
+    return re.sub(r"\[[-+.\deE,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+
+
+def environment():
+    """Versions and machine behind a number."""
+    return {"python": platform.python_version(), "machine": platform.machine()} | {
+        name: version(name) for name in LIBRARIES
+    }

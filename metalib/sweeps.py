@@ -1,0 +1,162 @@
+"""A list of runs to a table, one row a run: in parallel processes, each run cached as soon as it ends.
+
+A run is cached under everything it depends on: its configuration, the code behind it, the data, library versions, device
+and precision. An interrupted sweep resumes where it stopped. Each process computes with one thread, so that a result
+does not depend on how many processes there are.
+"""
+
+import ast
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from metalib import datasets, records, training
+
+CODE = ("labels", "synthetic", "datasets", "models", "losses", "metrics", "training")
+
+
+def run(configs, *, workers=None, limit_s=None):
+    """Train every configuration that is not cached, and return a DataFrame with one row for each, in order.
+
+    Columns: the fields of `TrainConfig`, the fields of `History`, and `key`. workers: processes (default: one a core, or
+    one on a GPU). limit_s: start no run that would likely end later than this; rows not reached are left out.
+    RuntimeError after all other runs ended, naming the run that failed.
+    """
+    configs = list(configs)
+    keys = [key(config) for config in configs]
+    todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key) is None}
+    if todo:
+        _compute(todo, workers or _default_workers(), limit_s)
+    rows = [
+        asdict(config) | {"key": key} | done for key, config in zip(keys, configs, strict=True) if (done := _read(key))
+    ]
+    return pd.DataFrame(rows)
+
+
+def key(config):
+    """A hash of everything that the result of a run depends on."""
+    device = training.default_device()
+    parts = {
+        "config": asdict(config),
+        "code": _code(),
+        "data": _data(config.data),
+        "libraries": {name: records.version(name) for name in records.LIBRARIES},
+        "device": [device, training.precision(device), torch.get_float32_matmul_precision()],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def cache_folder():
+    """Where finished runs lie: METALIB_CACHE, else `.cache/runs` of the repository."""
+    return Path(os.environ.get("METALIB_CACHE") or Path(__file__).parents[1] / ".cache" / "runs")
+
+
+def _compute(todo, workers, limit_s):
+    """Train the runs of {key: config}, never more than `workers` at a time; each is cached by the process that ran it."""
+    start, waiting, errors, slowest = time.monotonic(), list(todo.items()), {}, 0.0
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_prepare_worker) as pool,
+        tqdm(total=len(todo), desc="training", unit="run") as bar,
+    ):
+        running = {}
+        while running or waiting:
+            while waiting and len(running) < workers and not _over(limit_s, time.monotonic() - start + slowest):
+                name, config = waiting.pop(0)
+                running[pool.submit(_train_and_store, config, name)] = config
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                config = running.pop(future)
+                if error := future.exception():
+                    errors[config] = error
+                else:
+                    slowest = max(slowest, future.result())
+                bar.update()
+            if any(isinstance(error, BrokenProcessPool) for error in errors.values()):
+                break
+    _report(errors, len(todo))
+
+
+def _over(limit_s, expected_s):
+    return limit_s is not None and expected_s > limit_s
+
+
+def _report(errors, total):
+    for config, error in errors.items():
+        hint = " (a process was killed, perhaps for memory)" if isinstance(error, BrokenProcessPool) else ""
+        message = f"{len(errors)} of {total} runs failed{hint}; the first was {config}: {error}. Finished runs are kept: call again to resume."
+        raise RuntimeError(message) from error
+
+
+def _train_and_store(config, name):
+    history = training.train(config)
+    records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
+    return history.seconds
+
+
+def _prepare_worker():
+    torch.set_num_threads(1)
+
+    def leave_with_parent():  # else a killed parent leaves its workers behind
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def _path(name):
+    return cache_folder() / f"{name}.json"
+
+
+def _read(name):
+    """The stored history of a run, or None where there is none that can be read."""
+    try:
+        return {k: v for k, v in records.load(_path(name)).items() if k != "schema"}
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        warnings.warn(f"cache entry dropped, its run is computed again: {error}", stacklevel=3)
+        _path(name).unlink()
+        return None
+
+
+@cache
+def _code():
+    """Hash of the modules behind a run, without comments, docstrings and layout."""
+    here = Path(__file__).parent
+    return hashlib.sha256(
+        "\n".join(_syntax((here / f"{module}.py").read_text()) for module in CODE).encode()
+    ).hexdigest()
+
+
+def _syntax(source):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+@cache
+def _data(name):
+    return datasets.fingerprint(name)
+
+
+def _default_workers():
+    if training.default_device() == "cuda":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

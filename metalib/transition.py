@@ -1,0 +1,91 @@
+"""Noise transition matrices Q(y*|y) of label noise: rank, eigenvalues and the information that is left.
+
+A matrix is (M, M) float64; rows are the clean class, columns the noisy one (paper, "Theoretical Analysis", Figure 6).
+"""
+
+import numpy as np
+
+from metalib.labels import IGNORE, check, check_matrix, check_ratio, parse
+
+
+def flip_matrix(p, classes=2):
+    """Uniform flips: 1 - p on the diagonal, p / (M - 1) elsewhere; eigenvalues 1 and 1 - p M / (M - 1)."""
+    off = check_ratio(p, "p") / (classes - 1)
+    return np.full((classes, classes), off) + (1 - p - off) * np.eye(classes)
+
+
+def random_matrix(p):
+    """Random labels RL(p): both rows are (1 - p, p), so the rank is 1."""
+    p = check_ratio(p, "p")
+    return np.array([[1 - p, p], [1 - p, p]])
+
+
+def matrix(recipe, classes=2):
+    """The matrix of a random recipe. Sampling keeps the labels that it keeps, so its matrix is the identity.
+
+    ValueError for PCL recipes: they move boundaries and have no matrix that is the same for every pixel.
+    """
+    name, value = parse(recipe)
+    if name == "rcl_flip":
+        return flip_matrix(value, classes)
+    if name == "rl" and classes == 2:
+        return random_matrix(value)
+    if name in ("cl", "rcl_sample"):
+        return np.eye(classes)
+    raise ValueError(f"recipe {recipe!r} has no transition matrix for {classes} classes: use transition.estimate")
+
+
+def estimate(clean, noisy, classes=2):
+    """Relative frequency of noisy classes (columns) given the clean class (rows), over pixels where neither is IGNORE."""
+    clean, noisy = np.asarray(clean), np.asarray(noisy)
+    if clean.shape != noisy.shape:
+        raise ValueError(
+            f"clean labels have shape {clean.shape}, noisy ones {noisy.shape}: they must be the same pixels"
+        )
+    known = (clean != IGNORE) & (noisy != IGNORE)
+    pairs = clean[known].astype(np.intp) * classes + noisy[known]
+    if not known.any() or max(clean[known].max(), noisy[known].max()) >= classes:
+        raise ValueError(f"labels must hold class ids below classes={classes} in at least one pixel")
+    counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    absent = np.flatnonzero(counts.sum(axis=1) == 0)
+    if len(absent):
+        raise ValueError(f"class {absent[0]} does not occur in the clean labels: its row cannot be estimated")
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def rank(matrix, tol=None):
+    """Rank of a transition matrix. An estimated one is almost surely of full rank: give `tol`, its singular-value noise."""
+    return int(np.linalg.matrix_rank(check_matrix(matrix), tol=tol))
+
+
+def eigenvalues(matrix):
+    """Eigenvalues, largest modulus first; the first is always 1."""
+    values = np.linalg.eigvals(check_matrix(matrix))
+    return values[np.argsort(-np.abs(values), kind="stable")]
+
+
+def prior(labels, classes=2):
+    """Fraction of each class (M,) among the pixels that are not IGNORE."""
+    check(labels, classes)
+    counts = np.bincount(np.ravel(labels), minlength=256)[:classes]
+    return counts / counts.sum()
+
+
+def pixel_error(matrix, prior):
+    """Expected share of wrong pixels, sum_i prior_i (1 - Q_ii), in [0, 1]."""
+    return float(np.dot(_check_prior(prior, matrix), 1 - np.diag(matrix)))
+
+
+def information(matrix, prior):
+    """Mutual information I(Y; Y*) in bits per labelled pixel, for class fractions `prior` (M,)."""
+    joint = _check_prior(prior, matrix)[:, None] * check_matrix(matrix)
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    some = joint > 0
+    return max(0.0, float(np.sum(joint[some] * np.log2(joint[some] / independent[some]))))
+
+
+def _check_prior(prior, matrix):
+    prior = np.asarray(prior, dtype=float)
+    if prior.shape != (len(matrix),) or np.any(prior < 0) or not np.isclose(prior.sum(), 1):
+        raise ValueError(f"prior must be {len(matrix)} fractions that sum to one, got {prior}")
+    return prior

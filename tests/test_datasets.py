@@ -1,0 +1,172 @@
+import json
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from metalib import datasets
+
+
+def write_set(folder, suffix=".png", dtype=np.uint8, foreground=255, count=3, size=32):
+    """A folder of three splits in the layout of the README; returns the images written to `train`."""
+    rng = np.random.default_rng(0)
+    written = []
+    for split in datasets.SPLITS:
+        for kind in ("images", "labels"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(count):
+            image = rng.integers(0, np.iinfo(dtype).max, (size, size)).astype(dtype)
+            mask = (rng.random((size, size)) < 0.3).astype(np.uint8) * foreground
+            iio.imwrite(folder / split / "images" / f"{split}{index}{suffix}", image)
+            iio.imwrite(folder / split / "labels" / f"{split}{index}{suffix}", mask.astype(np.uint8))
+            written += [image] * (split == "train")
+    return np.stack(written)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("dtype", "foreground"), [(np.uint8, 255), (np.uint16, 1)])
+def test_a_folder_is_read_at_full_depth(tmp_path, suffix, dtype, foreground):
+    images = write_set(tmp_path, suffix, dtype, foreground)
+    found = datasets.load(tmp_path, "train")
+    np.testing.assert_array_equal(found.images[:, 0], images.astype(np.float32) / np.iinfo(dtype).max)
+    assert found.images.dtype == np.float32
+    assert (found.labels.shape, found.labels.dtype) == ((3, 32, 32), np.uint8)
+    assert set(np.unique(found.labels)) == {0, 1}
+    assert found.ids == ("train0", "train1", "train2")
+
+
+def test_images_are_reduced_by_block_means_and_masks_by_majority(tmp_path):
+    images = write_set(tmp_path)
+    found = datasets.load(tmp_path, "train", size=16, limit=1)
+    expected = images[0].reshape(16, 2, 16, 2).mean(axis=(1, 3)) / 255
+    np.testing.assert_allclose(found.images[0, 0], expected, atol=1e-6)
+    assert found.labels.shape == (1, 16, 16)
+
+
+def test_embedded_sets_have_disjoint_splits_of_the_size_asked_for():
+    splits = [datasets.load("er-like", split, size=64, limit=3) for split in datasets.SPLITS]
+    assert all(part.images.shape == (3, 1, 64, 64) for part in splits)
+    images = np.concatenate([part.images for part in splits])
+    assert len(np.unique(images.reshape(9, -1), axis=0)) == 9
+    assert 0 <= images.min() < images.max() <= 1
+
+
+def test_standardised_images_have_mean_zero_and_deviation_one():
+    images = datasets.standardise(datasets.load("er-like", "val", size=64, limit=3).images)
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(images.std(axis=(1, 2, 3)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(("value", "what"), [(0.5, "constant"), (np.nan, "NaN or infinite")])
+def test_images_without_contrast_or_with_nan_are_named(value, what):
+    images = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
+    images[1] = value
+    with pytest.raises(ValueError, match=f"image number 1 is {what}"):
+        datasets.standardise(images)
+
+
+def test_fields_of_view_stay_on_one_side(tmp_path):
+    write_set(tmp_path, count=20)
+    fields = [[f"{split}/{split}{i}.png" for split in datasets.SPLITS] for i in range(10)]
+    (tmp_path / "fields.json").write_text(json.dumps(fields))
+    ids = {split: set(datasets.load(tmp_path, split).ids) for split in datasets.SPLITS}
+    assert sum(map(len, ids.values())) == 60
+    for field in fields:
+        stems = {name.split("/")[1].removesuffix(".png") for name in field}
+        assert sum(bool(stems & part) for part in ids.values()) == 1
+    assert 12 <= len(ids["test"]) <= 14
+    assert 6 <= len(ids["val"]) <= 8
+
+
+def test_real_nuclei_are_split_by_field(nuc):
+    fields = json.loads((nuc / "fields.json").read_text())
+    ids = {split: set(datasets.load("nuc", split).ids) for split in datasets.SPLITS}
+    assert {split: len(part) for split, part in ids.items()}.keys() == set(datasets.SPLITS)
+    assert sum(map(len, ids.values())) == 334
+    for field in fields:
+        stems = {name.split("/")[1].removesuffix(".png") for name in field}
+        assert sum(bool(stems & part) for part in ids.values()) == 1
+
+
+def test_the_fingerprint_follows_the_files(tmp_path):
+    write_set(tmp_path)
+    before = datasets.fingerprint(tmp_path)
+    assert datasets.fingerprint(tmp_path) == before
+    image = tmp_path / "test" / "images" / "test0.png"
+    iio.imwrite(image, 255 - iio.imread(image))
+    assert datasets.fingerprint(tmp_path) != before
+
+
+def truncated(folder):
+    file = folder / "train" / "images" / "train1.png"
+    file.write_bytes(file.read_bytes()[:60])
+
+
+def empty(folder):
+    shutil.rmtree(folder / "train" / "images")
+    shutil.rmtree(folder / "train" / "labels")
+    (folder / "train" / "images").mkdir()
+    (folder / "train" / "labels").mkdir()
+
+
+def gray_levels(folder):
+    iio.imwrite(folder / "train" / "labels" / "train1.png", np.full((32, 32), 128, np.uint8))
+
+
+def other_size(folder):
+    iio.imwrite(folder / "train" / "labels" / "train1.png", np.zeros((16, 32), np.uint8))
+
+
+def mixed_sizes(folder):
+    for kind in ("images", "labels"):
+        iio.imwrite(folder / "train" / kind / "train1.png", np.zeros((16, 16), np.uint8))
+
+
+def floats(folder):
+    (folder / "train" / "images" / "train1.png").unlink()
+    iio.imwrite(folder / "train" / "images" / "train1.tif", np.full((32, 32), np.nan, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (truncated, ValueError, r"train1.png cannot be read.*may be truncated"),
+        (empty, FileNotFoundError, "holds no PNG or TIFF file"),
+        (
+            lambda f: (f / "train" / "labels" / "train1.png").unlink(),
+            FileNotFoundError,
+            r"images.train1.png has no partner",
+        ),
+        (
+            lambda f: (f / "train" / "images" / "train1.png").unlink(),
+            FileNotFoundError,
+            r"labels.train1.png has no partner",
+        ),
+        (lambda f: shutil.rmtree(f / "train" / "labels"), FileNotFoundError, "labels is missing"),
+        (gray_levels, ValueError, r"train1.png.*values \[128\], expected"),
+        (other_size, ValueError, r"train1.png is \(32, 32\) px, its mask .* is \(16, 32\)"),
+        (mixed_sizes, ValueError, r"train1.png has shape \(1, 16, 16\)"),
+        (floats, ValueError, r"train1.tif holds float32 pixels"),
+    ],
+)
+def test_bad_folders_are_refused_with_the_file_at_fault(tmp_path, spoil, kind, message):
+    write_set(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(kind, match=message):
+        datasets.load(tmp_path, "train")
+
+
+def test_unknown_sets_splits_and_sizes_are_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no data set or folder 'erlike': give one of er-like"):
+        datasets.load("erlike", "train")
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
+        datasets.load("er-like", "dev")
+    with pytest.raises(ValueError, match="limit is 0"):
+        datasets.load("er-like", "train", limit=0)
+    monkeypatch.setenv("METALIB_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"'nuc' is not in .*set METALIB_DATA"):
+        datasets.load("nuc", "train")
+    write_set(tmp_path / "own")
+    with pytest.raises(ValueError, match="not a multiple of size=20"):
+        datasets.load(tmp_path / "own", "train", size=20)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.neighbors import KernelDensity
+
+from metalib import density, labels, transition
+
+images = arrays(np.uint8, st.tuples(st.integers(5, 15), st.integers(5, 15)), elements=st.integers(0, 1)).filter(np.any)
+
+
+def brute_force(mask, weights):
+    """Weighted count over weighted area inside the image, over N; a loop over pixels."""
+    radius, found = len(weights) // 2, np.zeros(mask.shape)
+    for y, x in np.ndindex(mask.shape):
+        count = area = 0.0
+        for dy, dx in np.ndindex(weights.shape):
+            row, column = y + dy - radius, x + dx - radius
+            if 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]:
+                count += weights[dy, dx] * mask[row, column]
+                area += weights[dy, dx]
+        found[y, x] = count / area
+    return found / mask.sum()
+
+
+def gaussian(width):
+    sigma = np.sqrt((width**2 - 1) / 12)
+    offsets = np.arange(-np.ceil(4 * sigma), np.ceil(4 * sigma) + 1)
+    along = np.exp(-(offsets**2) / (2 * sigma**2))
+    return np.outer(along, along)
+
+
+@given(mask=images, window_px=st.sampled_from([1, 3, 5]))
+def test_box_and_gaussian_maps_match_a_loop_over_pixels(mask, window_px):
+    np.testing.assert_allclose(
+        density.density_map(mask, window_px), brute_force(mask, np.ones((window_px, window_px))), atol=1e-12
+    )
+    if window_px > 1:
+        ours = density.density_map(mask, window_px, kernel="gaussian")
+        np.testing.assert_allclose(ours, brute_force(mask, gaussian(window_px)), atol=1e-12)
+
+
+def test_box_map_matches_scikit_learn_away_from_the_border(rng):
+    mask = (rng.random((40, 40)) < 0.3).astype(np.uint8)
+    tree = KernelDensity(bandwidth=3.5, kernel="tophat", metric="chebyshev").fit(np.argwhere(mask))
+    inner = np.argwhere(np.ones_like(mask))[
+        np.all((np.argwhere(np.ones_like(mask)) >= 3) & (np.argwhere(np.ones_like(mask)) < 37), axis=1)
+    ]
+    theirs = np.exp(tree.score_samples(inner)) * np.pi / 4  # it divides by the area of a disc, 4/pi too little
+    np.testing.assert_allclose(density.density_map(mask, 7)[tuple(inner.T)], theirs, rtol=1e-9)
+
+
+def test_a_class_of_many_and_the_sum_of_a_map(rng):
+    multi = rng.integers(0, 4, (60, 60)).astype(np.uint8)
+    np.testing.assert_array_equal(
+        density.density_map(multi, 9, label=3), density.density_map((multi == 3).astype(np.uint8), 9)
+    )
+    assert density.density_map(multi, 9, label=3).sum() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("kernel", density.KERNELS)
+def test_prediction_and_its_standard_error_are_those_of_many_draws(rng, kernel):
+    clean = np.zeros((48, 48), np.uint8)
+    clean[12:36, 12:36] = 1
+    matrix = np.array([[0.8, 0.2], [0.4, 0.6]])
+    draws = [labels.apply(clean, matrix, rng) for _ in range(400)]
+    maps = np.array([density.density_map(draw, 9, kernel=kernel) for draw in draws])
+    mean, error = density.predict(clean, matrix, 9, kernel=kernel)
+    z = (maps.mean(axis=0) - mean) / (error / np.sqrt(400))
+    assert np.abs(z).max() < 5
+    np.testing.assert_allclose(maps.std(axis=0), error, rtol=0.25)
+    assert np.median(maps.std(axis=0) / error) == pytest.approx(1, abs=0.03)
+    estimated = np.mean([density.standard_error(draw, 9, kernel=kernel) for draw in draws[:20]], axis=0)
+    assert np.median(estimated / error) == pytest.approx(1, abs=0.05)
+
+
+def test_rank_one_predicts_a_flat_map():
+    clean = np.eye(32, dtype=np.uint8)
+    mean, _ = density.predict(clean, transition.random_matrix(0.3), 5)
+    np.testing.assert_allclose(mean, 1 / clean.size)
+
+
+def test_window_law():
+    assert [density.smallest_window_px(p, 3) for p in (0.45, 0.49)] == [15, 75]
+    with pytest.raises(ValueError, match=r"at 0.5 no window shows the structure"):
+        density.smallest_window_px(0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.ones((8, 8), np.uint8), 4), "window_px is 4, expected an odd width"),
+        ((np.ones((8, 8), np.uint8), 0), "window_px is 0"),
+        ((np.ones((8, 8), np.uint8), 9), "wider than the image"),
+        ((np.zeros((8, 8), np.uint8), 3), "label 1 does not occur"),
+        ((np.ones((2, 8, 8), np.uint8), 3), "integer image"),
+        ((np.ones((8, 8)), 3), "float64"),
+        ((np.ones((8, 8), np.uint8), 3, 1, "disc"), "unknown kernel 'disc'"),
+    ],
+)
+def test_bad_windows_labels_and_kernels_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        density.density_map(*arguments)

@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage import morphology
+
+from metalib import labels, transition
+from metalib.labels import IGNORE
+
+masks = arrays(np.uint8, st.tuples(st.integers(3, 20), st.integers(3, 20)), elements=st.integers(0, 1))
+ratios = st.floats(0, 1)
+seeds = st.integers(0, 2**32)
+RECIPES = ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation", "pcl_erosion:2", "pcl_skeleton", "rl:0.1")
+
+
+def standard_errors(count, n, p):
+    return abs(count - n * p) / np.sqrt(n * p * (1 - p))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@given(mask=masks, seed=seeds)
+def test_every_recipe_keeps_shape_dtype_and_input_and_follows_its_seed(recipe, mask, seed):
+    before = mask.copy()
+    first, again = (labels.make(recipe, mask, np.random.default_rng(seed)) for _ in range(2))
+    assert (first.shape, first.dtype) == (mask.shape, np.uint8)
+    np.testing.assert_array_equal(mask, before)
+    np.testing.assert_array_equal(first, again)
+    assert np.isin(first, (0, 1, IGNORE)).all()
+
+
+@given(mask=masks, keep=ratios, seed=seeds)
+def test_sampling_ignores_pixels_and_changes_none(mask, keep, seed):
+    noisy = labels.sample(mask, keep, np.random.default_rng(seed))
+    known = noisy != IGNORE
+    np.testing.assert_array_equal(noisy[known], mask[known])
+
+
+@pytest.mark.parametrize("p", [0.1, 0.45, 0.49])
+def test_rates_of_flips_samples_and_random_labels_are_binomial(rng, p):
+    mask = (rng.random((512, 512)) < 0.3).astype(np.uint8)
+    for label in (0, 1):
+        here = mask == label
+        assert standard_errors((labels.flip(mask, p, rng)[here] != label).sum(), here.sum(), p) < 5
+        assert standard_errors((labels.sample(mask, p, rng)[here] != IGNORE).sum(), here.sum(), p) < 5
+        assert standard_errors(labels.random(mask.shape, p, rng)[here].sum(), here.sum(), p) < 5
+
+
+@pytest.mark.parametrize("classes", [2, 3, 11])
+def test_flips_of_many_classes_have_the_uniform_matrix(rng, classes):
+    clean = rng.integers(0, classes, (700, 700)).astype(np.uint8)
+    p = 0.8
+    for noisy in (
+        labels.flip(clean, p, rng, classes=classes),
+        labels.apply(clean, transition.flip_matrix(p, classes), rng),
+    ):
+        expected = transition.flip_matrix(p, classes)
+        error = np.sqrt(expected * (1 - expected) / (clean.size / classes))
+        assert (np.abs(transition.estimate(clean, noisy, classes) - expected) < 5 * error).all()
+
+
+@given(mask=masks, percent=st.integers(0, 100), seed=seeds)
+def test_exact_counts_are_those_of_integer_arithmetic(mask, percent, seed):
+    rng, p = np.random.default_rng(seed), percent / 100
+    flipped, sampled = labels.flip(mask, p, rng, exact=True), labels.sample(mask, p, rng, exact=True)
+    for label in (0, 1):
+        n = int((mask == label).sum())
+        assert (flipped[mask == label] != label).sum() == n * percent // 100
+        assert (sampled[mask == label] == label).sum() == -(-n * percent // 100)
+
+
+@given(mask=masks, px=st.integers(1, 3))
+def test_dilation_and_erosion_are_passes_of_the_square(mask, px):
+    dilated, eroded = mask, mask
+    for _ in range(px):
+        dilated, eroded = (
+            f(x, np.ones((3, 3))) for f, x in ((morphology.dilation, dilated), (morphology.erosion, eroded))
+        )
+    np.testing.assert_array_equal(labels.dilate(mask, px), dilated)
+    np.testing.assert_array_equal(labels.erode(mask, px), eroded)
+    np.testing.assert_array_equal(labels.erode(1 - mask, px), 1 - labels.dilate(mask, px))
+
+
+def test_a_stack_is_perturbed_image_by_image(rng):
+    stack = (rng.random((4, 20, 20)) < 0.5).astype(np.uint8)
+    for perturb in (labels.dilate, labels.erode, labels.skeleton):
+        np.testing.assert_array_equal(perturb(stack), np.stack([perturb(image) for image in stack]))
+
+
+def test_skeleton_of_a_bar_is_a_line_inside_it():
+    bar = np.zeros((15, 40), np.uint8)
+    bar[5:10, 5:35] = 1
+    thin = labels.skeleton(bar)
+    assert (thin <= bar).all()
+    assert thin[:, 10:30].sum(axis=0).tolist() == [1] * 20
+
+
+def test_void_pixels_of_many_classes_stay_void(rng):
+    clean = rng.integers(0, 5, (50, 50)).astype(np.uint8)
+    clean[:10] = IGNORE
+    for noisy in (
+        labels.flip(clean, 1.0, rng, classes=5),
+        labels.apply(clean, transition.flip_matrix(0.5, 5), rng),
+        labels.sample(clean, 1.0, rng, classes=5),
+    ):
+        assert (noisy[:10] == IGNORE).all()
+        assert (noisy[10:] < 5).all()
+
+
+def test_a_flip_with_certainty_moves_every_pixel(rng):
+    clean = rng.integers(0, 5, (50, 50)).astype(np.uint8)
+    assert (labels.flip(clean, 1.0, rng, classes=5) != clean).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0, 255]], np.uint8), "divide a 0/255 mask by 255"),
+        (np.array([[0, 2]], np.uint8), r"values \[2\], expected 0..1"),
+        (np.array([[0, 1]]), "dtype int64, expected uint8"),
+        (np.array([[True]]), "dtype bool"),
+        (np.array([0, 1], np.uint8), r"shape \(2,\)"),
+        (np.zeros((0, 4), np.uint8), "at least one pixel"),
+    ],
+)
+def test_labels_that_are_not_class_ids_are_named(values, message, rng):
+    for call in (
+        lambda: labels.flip(values, 0.1, rng),
+        lambda: labels.sample(values, 0.1, rng),
+        lambda: labels.dilate(values),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_ratios_outside_the_unit_interval_are_named(p, rng):
+    mask = np.zeros((4, 4), np.uint8)
+    for call in (
+        lambda: labels.flip(mask, p, rng),
+        lambda: labels.sample(mask, p, rng),
+        lambda: labels.random((4, 4), p, rng),
+    ):
+        with pytest.raises(ValueError, match=r"expected a fraction in \[0, 1\]"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("rcl_flips:0.1", "unknown recipe 'rcl_flips:0.1'"),
+        ("rcl_flip", "could not convert"),
+        ("rcl_flip:45", r"rcl_flip is 45.0, expected a fraction"),
+        ("pcl_dilation:0", "px is 0"),
+        ("pcl_dilation:x", "invalid literal"),
+        ("cl:3", "unknown recipe"),
+    ],
+)
+def test_recipes_that_do_not_exist_are_named_with_those_that_do(recipe, message, rng):
+    with pytest.raises(ValueError, match=message) as error:
+        labels.make(recipe, np.zeros((4, 4), np.uint8), rng)
+    assert "known forms: cl, rcl_sample:0.1" in str(error.value)
+
+
+def test_perturbation_of_many_classes_is_refused(rng):
+    with pytest.raises(ValueError, match="defined for two classes, got classes=3"):
+        labels.make("pcl_dilation", np.zeros((4, 4), np.uint8), rng, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([[0.5, 0.4], [0, 1]], "row 0 of the transition matrix sums to 0.9"),
+        ([[1.5, -0.5], [0, 1]], "entry -0.5"),
+        ([[1, 0, 0], [0, 1, 0]], r"shape \(2, 3\)"),
+        ([[float("nan"), 1], [0, 1]], "entry nan"),
+    ],
+)
+def test_matrices_that_are_not_row_stochastic_are_named(matrix, message, rng):
+    with pytest.raises(ValueError, match=message):
+        labels.apply(np.zeros((4, 4), np.uint8), matrix, rng)
+
+
+def test_family_is_the_papers_abbreviation():
+    assert [labels.family(recipe) for recipe in RECIPES] == ["CL", "RCL", "RCL", "PCL", "PCL", "PCL", "RL"]

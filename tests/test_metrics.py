@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from metalib import metrics
+from metalib.labels import IGNORE
+
+
+def example(rng, squeeze=1.0, noise=1.0):
+    truth = (rng.random((4, 32, 32)) < 0.3).astype(np.uint8)
+    scores = 1 / (1 + np.exp(-(truth - 0.5 + noise * rng.normal(size=truth.shape))))
+    return (0.26 + squeeze * (scores - 0.5)).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("squeeze", [1.0, 0.02, 1e-5])  # heavy flips squeeze scores into a narrow range
+def test_pooled_metrics_match_scikit_learn(rng, squeeze):
+    scores, truth = example(rng, squeeze)
+    found = metrics.evaluate(scores, truth, threshold=0.26)
+    assert found["auc"] == pytest.approx(roc_auc_score(truth.ravel(), scores.ravel()), abs=1e-5)
+    assert found["dice_at"] == pytest.approx(f1_score(truth.ravel(), scores.ravel() > 0.26))
+    assert found["acc_at"] == pytest.approx(accuracy_score(truth.ravel(), scores.ravel() > 0.26))
+    assert found["dice_half"] == pytest.approx(f1_score(truth.ravel(), scores.ravel() > 0.5))
+    assert found["acc"] == pytest.approx(accuracy_score(truth.ravel(), scores.ravel() > 0.5))
+
+
+@pytest.mark.parametrize("squeeze", [1.0, 0.01])
+def test_the_best_dice_is_that_of_a_search_over_all_scores(rng, squeeze):
+    scores, truth = example(rng, squeeze)
+    scores = scores[:, ::4, ::4]
+    truth = truth[:, ::4, ::4]
+    search = max(f1_score(truth.ravel(), scores.ravel() >= t) for t in np.unique(scores))
+    found = metrics.evaluate(scores, truth)
+    assert found["dice_best"] == pytest.approx(search, abs=1e-9)
+    assert metrics.evaluate(scores, truth, found["threshold_best"])["dice_at"] == pytest.approx(search, abs=1e-9)
+
+
+def test_one_outlier_does_not_blur_the_rest(rng):
+    scores, truth = example(rng, squeeze=0.02)
+    scores[0, 0, 0] = 1.0
+    assert metrics.evaluate(scores, truth)["auc"] == pytest.approx(
+        roc_auc_score(truth.ravel(), scores.ravel()), abs=1e-5
+    )
+
+
+def test_per_image_metrics_are_means_over_images(rng):
+    scores, truth = example(rng)
+    found = metrics.evaluate(scores, truth, threshold=0.3)
+    each = [metrics.evaluate(scores[i : i + 1], truth[i : i + 1], threshold=0.3) for i in range(4)]
+    for name in ("dice_at", "dice_half", "acc", "auc"):
+        assert found[f"{name}_image"] == pytest.approx(np.mean([one[name] for one in each]), abs=1e-5)
+
+
+@given(
+    truth=arrays(np.uint8, (2, 6, 6), elements=st.sampled_from([0, 1])),
+    scores=arrays(np.float32, (2, 6, 6), elements=st.floats(0, 1, width=16)),
+)
+def test_bounds_hold_for_any_scores(truth, scores):
+    found = metrics.evaluate(scores, truth)
+    floor = metrics.all_foreground_dice(truth.mean()) if truth.any() else 0.0
+    assert found["dice_best"] >= max(found["dice_half"], floor) - 1e-12
+    assert np.isnan(found["auc"]) == (truth.min() == truth.max())
+    assert np.isnan(found["auc"]) or 0 <= found["auc"] <= 1
+
+
+def test_hard_masks_have_balanced_accuracy_as_auc(rng):
+    _, truth = example(rng)
+    mask = (rng.random(truth.shape) < 0.4).astype(np.float32)
+    sensitivity, specificity = mask[truth == 1].mean(), 1 - mask[truth == 0].mean()
+    assert metrics.evaluate(mask, truth)["auc"] == pytest.approx((sensitivity + specificity) / 2)
+
+
+def test_scores_without_structure_reach_the_all_foreground_dice():
+    truth = np.zeros((1, 10, 10), np.uint8)
+    truth[0, :3] = 1
+    found = metrics.evaluate(np.full(truth.shape, 0.4), truth)
+    assert found["dice_best"] == pytest.approx(metrics.all_foreground_dice(0.3)) == pytest.approx(0.6 / 1.3)
+    assert (found["auc"], found["dice_half"]) == (0.5, 0.0)
+
+
+def test_an_empty_mask_met_by_an_empty_prediction_counts_as_right():
+    empty = np.zeros((1, 4, 4), np.uint8)
+    found = metrics.evaluate(np.full(empty.shape, 0.1), empty)
+    assert found["dice_half"] == 1.0
+    assert np.isnan(found["auc"])
+
+
+def test_ignored_pixels_do_not_count(rng):
+    scores, truth = example(rng)
+    hidden = truth.copy()
+    hidden[:, :, ::2] = IGNORE
+    full, half = metrics.evaluate(scores[:, :, 1::2], truth[:, :, 1::2], 0.4), metrics.evaluate(scores, hidden, 0.4)
+    assert half["dice_at"] == full["dice_at"]
+    assert half["auc"] == pytest.approx(full["auc"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "message"),
+    [
+        (np.zeros((1, 4, 4)), np.zeros((1, 4, 5), np.uint8), r"must both be \(N, H, W\)"),
+        (np.full((2, 4, 4), np.nan), np.zeros((2, 4, 4), np.uint8), "NaN or infinite values in image 0"),
+        (np.zeros((1, 4, 4)), np.full((1, 4, 4), 2, np.uint8), "labels must hold 0, 1 and IGNORE"),
+        (np.zeros((1, 4, 4)), np.full((1, 4, 4), IGNORE, np.uint8), "not IGNORE alone"),
+    ],
+)
+def test_bad_scores_and_labels_are_named(scores, truth, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(scores, truth)

@@ -1,0 +1,129 @@
+"""Every notebook runs in small, follows the template, and its checked cells really are checked."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from metalib import claims, execute, records
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NUMBERED = [path for path in NOTEBOOKS if path.stem[0].isdigit()]
+ORDER = ["finding", "parameters", "setup", "method", "compute", "figure", "read", "verdict", "differences", "next"]
+
+
+def checked_cells(notebook):
+    return [cell for cell in notebook.cells if execute.CHECKED in cell.metadata.get("tags", [])]
+
+
+def test_there_are_notebooks():
+    assert [path.stem for path in NUMBERED] == ["01_label_noise", "02_training_curves", "06_meta_structure_maps"]
+    assert "_template" in {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_in_small(path, tmp_path):
+    output = tmp_path / "out.ipynb"
+    execute.execute(path, output, {"profile": "smoke"})
+    assert nbformat.read(output, 4).metadata.papermill.exception is None
+    if path in NUMBERED:
+        assert claims.load(records.figures_folder() / "claims.json")
+        assert len(list(records.figures_folder().glob(f"{path.stem}*.smoke.png"))) >= 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_follows_the_template(path):
+    notebook = nbformat.read(path, 4)
+    ids = [cell.id for cell in notebook.cells]
+    places = [next(i for i, cell_id in enumerate(ids) if cell_id.split("_")[0] == part) for part in ORDER]
+    assert places == sorted(places)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[0].metadata.tags == ["parameters"]
+    assert len(code[0].source.splitlines()) <= 8
+    assert all("#" in line for line in code[0].source.splitlines())
+    assert max(len(cell.source.splitlines()) for cell in code) <= 24
+    assert sum(len(cell.source.splitlines()) for cell in code) <= 130
+    assert notebook.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_only_checked_cells_hold_outputs(path):
+    notebook = nbformat.read(path, 4)
+    checked = checked_cells(notebook)
+    assert checked
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if cell in checked:
+            assert cell.outputs[0].text.strip()
+            assert cell.execution_count  # nbval compares nothing in a cell without one
+        else:
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+def nbval(path, tmp_path):
+    environment = os.environ | {"METALIB_SOURCE": "record", "METALIB_FIGURES": str(tmp_path / "checked")}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "--nbval-current-env",
+        "-p",
+        "no:cacheprovider",
+        str(path),
+    ]
+    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+def test_a_changed_reference_output_fails(tmp_path):
+    notebook = nbformat.read(ROOT / "notebooks" / "06_meta_structure_maps.ipynb", 4)
+    nbformat.write(notebook, tmp_path / "same.ipynb")
+    assert nbval(tmp_path / "same.ipynb", tmp_path).returncode == 0
+    output = checked_cells(notebook)[-1].outputs[0]
+    output.text = output.text.replace("holds", "fails", 1)
+    nbformat.write(notebook, tmp_path / "changed.ipynb")
+    failed = nbval(tmp_path / "changed.ipynb", tmp_path)
+    assert failed.returncode == 1
+    assert "fails" in failed.stdout
+
+
+def test_an_unknown_parameter_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="has no parameter 'profil', expected one of profile, keep"):
+        execute.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profil": "smoke"})
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def test_a_wrong_parameter_value_fails_the_run_and_leaves_no_output(tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="unknown profile 'quik'"):
+        execute.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profile": "quik"})
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
+    copy = tmp_path / "copy.ipynb"
+    notebook = nbformat.read(ROOT / "notebooks" / "_template.ipynb", 4)
+    checked_cells(notebook)[0].outputs[0].text = "old"
+    nbformat.write(notebook, copy)
+    execute.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
+    synced = nbformat.read(copy, 4)
+    assert "sampling_keeps_fraction" in checked_cells(synced)[0].outputs[0].text
+    before = copy.stat().st_mtime_ns
+    execute.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
+    assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
+
+
+def test_real_nuclei_run_in_small(nuc, tmp_path):
+    execute.execute(
+        ROOT / "notebooks" / "02_training_curves.ipynb", tmp_path / "out.ipynb", {"profile": "smoke", "data": "nuc"}
+    )
+    record = json.loads((records.figures_folder() / "02_training_curves.nuc.smoke.json").read_text())
+    assert record["provenance"]["config"]["data"] == "nuc"
+    assert 0.01 < record["numbers"]["test_foreground"] < 0.2

@@ -1,0 +1,110 @@
+"""What stands in more than one place agrees, and every stored verdict follows from stored numbers."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from metalib import claims, execute, records
+
+ROOT = Path(__file__).parents[1]
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture
+def pins():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return {canonical(name): version for name, _, version in (line.partition("==") for line in lines if "==" in line)}
+
+
+@pytest.fixture
+def bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    return {canonical(name): bound for name, _, bound in (line.partition(">=") for line in wanted)}
+
+
+def numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def test_pins_meet_the_bounds(pins, bounds):
+    assert bounds
+    for name, bound in bounds.items():
+        assert numbers(pins[name]) >= numbers(bound), name
+
+
+def test_the_conda_environment_has_the_same_packages_and_versions(pins, bounds):
+    text = (ROOT / "environment.yml").read_text()
+    packages = yaml.safe_load(text)["dependencies"][-1]["pip"]
+    assert {canonical(p.split("==")[0]) for p in packages} == set(bounds)
+    for package in packages:
+        name, version = package.split("==")
+        assert pins[canonical(name)] == version
+        assert re.search(rf"- {re.escape(package)} # \w", text), f"{package} needs a comment that says where it is used"
+
+
+def test_help_lists_every_target():
+    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert all(re.search(rf"^  {target} +\S", shown, re.M) for target in phony)
+
+
+def test_the_readme_shows_the_stored_verdicts():
+    text = (ROOT / "README.md").read_text()
+    assert claims.with_table(text, claims.load()) == text
+
+
+def test_every_statement_of_the_issue_has_a_verdict_from_three_seeds():
+    rows = {
+        row["id"]: row for row in claims.load() if row["profile"] == "quick" and row["data"] in ("er-like", "circle")
+    }
+    required = {
+        "cl_rcl_sample:0.1",
+        "cl_rcl_flip:0.4",
+        "pcl_below_rcl",
+        "rl_below_all",
+        "error_paradox",
+        "rank_rcl",
+        "rank_rl",
+    }
+    assert required <= rows.keys()
+    assert all(rows[name]["seeds"] >= claims.MIN_SEEDS for name in required)
+    assert all(row["verdict"] in ("holds", "fails", "not tested") and row["reason"] for row in rows.values())
+
+
+def test_stored_verdicts_stand_in_their_notebook():
+    """A verdict or number edited in claims.json alone, or in the notebook alone, is found here."""
+    for row in claims.load():
+        if row["profile"] != "quick" or row["data"] not in ("er-like", "circle"):
+            continue
+        notebook = nbformat.read(ROOT / "notebooks" / f"{row['notebook']}.ipynb", 4)
+        shown = "".join(
+            cell.outputs[0].text for cell in notebook.cells if execute.CHECKED in cell.metadata.get("tags", [])
+        )
+        line = next(line for line in shown.splitlines() if f" {row['id']} " in f" {line} ")
+        for part in ("verdict", "ours", "spread", "reason"):
+            assert row[part] in line
+
+
+def test_every_record_carries_its_provenance():
+    stored = [path for path in sorted((ROOT / "figures").glob("*.json")) if path.name != "claims.json"]
+    assert len(stored) >= 3
+    for path in stored:
+        provenance = records.load(path)["provenance"]
+        assert {"python", "torch", "numpy"} <= provenance.keys(), path
+
+
+def test_every_figure_is_shown_by_a_notebook_or_the_readme():
+    pages = [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "README.md"]
+    shown = "".join(path.read_text() for path in pages)
+    figures = [path.name for path in (ROOT / "figures").glob("*.png") if not path.name.startswith("_")]
+    assert figures
+    assert [name for name in figures if f"figures/{name}" not in shown] == []

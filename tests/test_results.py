@@ -1,0 +1,176 @@
+"""Records, verdicts, experiments and figures."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metalib import claims, experiments, records, style
+
+
+def test_a_record_comes_back_and_stands_while_its_numbers_do(tmp_path):
+    first = records.save("01_x", {"dice": [[0.5, 0.25]], "n": 3}, seconds=1)
+    path = records.figures_folder() / "01_x.json"
+    assert records.load(path) == first
+    assert first["provenance"]["torch"]
+    assert records.save("01_x", {"dice": [[0.5, 0.25]], "n": 3}, seconds=2) == first
+    assert records.save("01_x", {"dice": [[0.5, 0.75]], "n": 3}, seconds=2)["provenance"]["seconds"] == 2
+    assert "[0.5, 0.75]" in path.read_text()  # a list of numbers stays on one line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is no JSON.*make figures"), ('{"schema": 0}', "has schema 0, this version reads 1")]
+)
+def test_unreadable_records_say_how_to_make_them_anew(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        records.load(tmp_path / "r.json")
+    with pytest.raises(FileNotFoundError, match=r"no record .*: compute it with `make figures`"):
+        records.load(tmp_path / "absent.json")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    """A real failure of write(2), as on a full disk: the process may not write files of more than 1,000 bytes."""
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    code = f"from metalib import records; records.atomic_write({str(path)!r}, b'x' * 5000)"
+    limited = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert limited.returncode != 0
+    assert "figure.png" in limited.stderr
+    assert "check free space and permissions" in limited.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write .*file/figure.png"):
+        records.atomic_write(tmp_path / "file" / "figure.png", b"x")
+
+
+def test_similar_and_below_need_an_effect_beyond_its_spread():
+    clean = np.array([90.0, 91, 90])
+    assert claims.similar(clean, clean - [3, 3.5, 2.5], margin=7).verdict == "holds"
+    assert claims.similar(clean, clean - [8, 8, 8], margin=7).verdict == "fails"
+    assert claims.similar(clean, clean - [1, 6, 11], margin=7).verdict == "fails"  # mean 6, but no certainty
+    assert claims.below(clean - [3, 3.5, 2.5], clean).verdict == "holds"
+    assert claims.below(clean - [-1, 5, -1], clean).verdict == "fails"
+    assert claims.below(clean + 1, clean).verdict == "fails"
+
+
+def test_the_bound_is_students():
+    gap = np.array([2.0, 3.0, 4.0])
+    assert claims.similar(gap, np.zeros(3), margin=3 + 2.91999 / np.sqrt(3) + 1e-3).verdict == "holds"
+    assert claims.similar(gap, np.zeros(3), margin=3 + 2.91999 / np.sqrt(3) - 1e-3).verdict == "fails"
+
+
+def test_near_compares_the_mean():
+    assert claims.near([2, 2, 2], 2, tolerance=0).verdict == "holds"
+    assert claims.near([2, 2, 1], 2, tolerance=0).verdict == "fails"
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=2))
+def test_fewer_than_three_seeds_test_nothing(values):
+    for verdict in (claims.similar(values, values, 7), claims.below(values, values), claims.near(values, values[0], 1)):
+        assert verdict.verdict == "not tested"
+        assert "at least 3 are needed" in verdict.reason
+
+
+def row(name="a", verdict="holds", **changes):
+    given = claims.Verdict(verdict, "gap 1.0 points", "0.1", 3, "why")
+    return claims.row(name, "02_x", "CL ≈ RCL", "7", given, profile="quick") | changes
+
+
+def test_saved_verdicts_replace_those_of_the_same_name_profile_and_data():
+    claims.save([row("a"), row("b")])
+    claims.save([row("a", "fails"), row("a", data="nuc")])
+    found = claims.load(records.figures_folder() / "claims.json")
+    assert [(r["id"], r["data"], r["verdict"]) for r in found] == [
+        ("a", "er-like", "fails"),
+        ("b", "er-like", "holds"),
+        ("a", "nuc", "holds"),
+    ]
+    assert {"id", "notebook", "claim", "paper", "ours", "spread", "seeds", "profile", "data", "verdict"} <= found[
+        0
+    ].keys()
+
+
+def test_the_readme_table_is_renewed_between_its_marks():
+    text = "before\n<!-- verdicts -->\nstale\n<!-- end of verdicts -->\nafter\n"
+    renewed = claims.with_table(text, [row()])
+    assert "stale" not in renewed
+    assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | 3 | er-like | **holds** |" in renewed
+    assert renewed.startswith("before\n")
+    assert renewed.endswith("\nafter\n")
+    assert claims.with_table(renewed, [row()]) == renewed
+
+
+def test_moved_verdicts_are_told():
+    assert claims.moved([row("a"), row("b")], [row("a", "fails"), row("b")]) == ["a quick er-like: holds -> fails"]
+    assert claims.moved([], [row()]) == ["a quick er-like: None -> holds"]
+
+
+def test_profiles_differ_in_scale_and_not_in_recipes():
+    quick, paper = (experiments.runs("02_training_curves", profile) for profile in ("quick", "paper"))
+    assert {config.recipe for config in paper} - {config.recipe for config in quick} == {"rcl_flip:0.49"}
+    assert {config.seed for config in quick} == {0, 1, 2}
+    assert {config.seed for config in paper} == set(range(10))
+    assert {(c.width, c.size, c.epochs, c.batch, c.lr) for c in paper} == {(64, 256, 100, 32, 0.05)}
+
+
+def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
+    with pytest.raises(ValueError, match="unknown profile 'quik', expected one of smoke, quick, paper"):
+        experiments.profile_name("quik")
+    with pytest.raises(ValueError, match="unknown notebook with runs '03'"):
+        experiments.runs("03", "quick")
+    with pytest.raises(ValueError, match="unknown source 'stored'"):
+        experiments.results("02_training_curves", "quick", source="stored")
+    monkeypatch.setenv("METALIB_PROFILE", "paper")
+    assert (experiments.profile_name(), experiments.profile_name("smoke")) == ("paper", "smoke")
+
+
+def test_results_read_from_the_record_are_those_computed(monkeypatch):
+    computed = experiments.results("02_training_curves", "smoke")
+    monkeypatch.setattr(records, "committed_folder", records.figures_folder)
+    stored = experiments.results("02_training_curves", "smoke", source="record")
+    assert computed.runs.keys() == stored.runs.keys()
+    for recipe, of in computed.runs.items():
+        for name, values in of.items():
+            np.testing.assert_array_equal(values, stored.runs[recipe][name])
+    assert stored.runs["cl"]["dice_at"].shape == (1, 2)
+    assert stored.provenance["config"]["width"] == 4
+
+
+def test_a_figure_has_the_same_bytes_each_time():
+    style.use()
+
+    def draw():
+        figure, ax = style.plt.subplots(figsize=(style.COLUMN_IN, 2))
+        style.band(ax, np.arange(3), np.random.default_rng(0).random((3, 3)), style.colour("rcl_flip:0.45"))
+        path = style.save(figure, "x")
+        style.plt.close(figure)
+        return path.read_bytes()
+
+    assert draw() == draw()
+
+
+def test_the_command_line_tells_what_is_done():
+    command = [sys.executable, "-m", "metalib.experiments", "02_training_curves", "--profile", "smoke"]
+    first = subprocess.run([*command, "--limit-s", "0"], capture_output=True, text=True, check=False)
+    assert "no run is done yet" in first.stderr + first.stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "10 of 10 runs done\n"
+    assert json.loads((records.figures_folder() / "02_training_curves.smoke.json").read_text())["numbers"][
+        "runs"
+    ].keys()

@@ -1,0 +1,118 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from metalib import experiments, sweeps, training
+from metalib.training import TrainConfig
+
+TINY = TrainConfig(size=32, width=4, train=4, val=2, test=2, epochs=1, batch=4)
+GRID = [replace(TINY, recipe=recipe) for recipe in ("cl", "rl:0.5")]
+
+
+def test_a_sweep_is_a_table_with_a_row_a_run_that_matches_training_alone():
+    table = sweeps.run(GRID, workers=2)
+    assert table.recipe.tolist() == ["cl", "rl:0.5"]
+    assert set(asdict(TINY)) | {"key", "loss", "test", "seconds", "device", "precision"} == set(table.columns)
+    for config, row in zip(GRID, table.itertuples(), strict=True):
+        alone = training.train(config)
+        assert (row.loss, row.test) == (alone.loss, alone.test)
+
+
+def test_finished_runs_are_not_computed_again(monkeypatch):
+    first = sweeps.run(GRID, workers=1)
+    monkeypatch.setattr(sweeps, "_compute", None)  # calling it would raise
+    again = sweeps.run(GRID[::-1] + GRID)
+    assert again.seconds.tolist() == [*first.seconds[::-1], *first.seconds]
+
+
+def test_a_corrupt_entry_is_dropped_told_and_computed_again():
+    first = sweeps.run(GRID[:1], workers=1)
+    entry = sweeps.cache_folder() / f"{first.key[0]}.json"
+    entry.write_text(entry.read_text()[:50])
+    with pytest.warns(UserWarning, match="cache entry dropped, its run is computed again"):
+        again = sweeps.run(GRID[:1], workers=1)
+    assert again.loss[0] == first.loss[0]
+    assert json.loads(entry.read_text())["loss"] == first.loss[0]
+
+
+def test_failed_runs_are_named_after_the_others_ended():
+    with pytest.raises(RuntimeError, match=r"1 of 2 runs failed; the first was .*recipe='nonsense'.*unknown recipe"):
+        sweeps.run([replace(TINY, recipe="nonsense"), TINY], workers=1)
+    assert len(list(sweeps.cache_folder().glob("*.json"))) == 1
+
+
+def test_the_key_follows_everything_a_run_depends_on(monkeypatch):
+    keys = {sweeps.key(config) for config in (*GRID, replace(TINY, seed=1), replace(TINY, width=8))}
+    assert len(keys) == 4
+    monkeypatch.setattr(sweeps, "_code", lambda: "other code")
+    keys.add(sweeps.key(TINY))
+    monkeypatch.setattr(sweeps, "_data", lambda name: "other data")
+    keys.add(sweeps.key(TINY))
+    monkeypatch.setattr(training, "precision", lambda device: "other precision")
+    keys.add(sweeps.key(TINY))
+    assert len(keys) == 7
+
+
+def test_comments_docstrings_and_layout_do_not_change_the_key():
+    plain, dressed = (
+        "def f(x):\n    return x + 1",
+        '"""Doc."""\n\ndef f(x):  # why\n    """More."""\n    return (x\n  + 1)',
+    )
+    assert sweeps._syntax(plain) == sweeps._syntax(dressed)
+    assert sweeps._syntax(plain) != sweeps._syntax(plain.replace("1", "2"))
+
+
+def test_the_key_covers_every_module_that_training_imports():
+    code = "import sys, metalib.training; print(*[m for m in sys.modules if m.startswith('metalib.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name.removeprefix("metalib.") for name in loaded} == set(sweeps.CODE)
+
+
+def test_a_time_limit_starts_no_further_run():
+    assert len(sweeps.run(GRID, workers=1, limit_s=0)) == 0
+
+
+SCRIPT = """
+from metalib import experiments, sweeps
+if __name__ == "__main__":
+    sweeps.run(experiments.runs("02_training_curves", "smoke"), workers=2)
+"""
+
+
+def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_path):
+    script = tmp_path / "sweep.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, str(script)])
+    deadline = time.monotonic() + 120
+    while not list(sweeps.cache_folder().glob("[!.]*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {file: file.read_text() for file in sweeps.cache_folder().glob("[!.]*.json")}
+    assert kept
+    while _running(str(script)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _running(str(script))
+    configs = experiments.runs("02_training_curves", "smoke")
+    resumed = sweeps.run(configs)
+    assert {file: file.read_text() for file in kept} == kept
+    alone = training.train(configs[-1])
+    assert resumed.loss.iloc[-1] == alone.loss
+
+
+def _running(text):
+    """Is there a process with this text in its command line or environment, other than this one?"""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if text.encode() in (entry / "cmdline").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
