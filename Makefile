@@ -40,7 +40,7 @@ $(EXECUTED)/README.done: $(NOTEBOOKS:notebooks/%=$(EXECUTED)/%)
 	@touch $@
 
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(VENV)/ready
-	$(RUN) -m metalib.execute $< $@ $(if $(DEFAULT),--sync) profile=$(PROFILE) $(if $(filter-out er-like,$(DATA)),data=$(DATA))
+	$(RUN) -m metalib.execute $< $@ $(if $(DEFAULT),--sync) profile=$(PROFILE) $(if $(filter-out er-like,$(DATA)),data=$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f'Python 3.11 or newer is needed, this is {v[0]}.{v[1]}: call make PYTHON=/path/to/python3.11')"

@@ -81,12 +81,16 @@ def table(rows):
 
 
 def save(rows):
-    """Put the rows into `claims.json` of the figures folder, in place of older ones of the same id, profile and data."""
+    """Put the rows into `claims.json` of the figures folder, in place of all of the same notebook, profile and data."""
     path = records.figures_folder() / "claims.json"
-    identity = lambda row: (row["id"], row["profile"], row["data"])  # noqa: E731
-    merged = {identity(row): row for row in (load(path) if path.is_file() else []) + rows}
-    ordered = sorted(merged.values(), key=lambda row: (row["notebook"], row["data"], row["profile"], row["id"]))
-    records.atomic_write(path, json.dumps(ordered, indent=1) + "\n")
+    stored = load(path) if path.is_file() else []
+    renewed = {_place(row) for row in rows}
+    merged = [row for row in stored if _place(row) not in renewed] + rows
+    records.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
+
+
+def _place(row):
+    return row["notebook"], row["data"], row["profile"]
 
 
 def load(path=None):
@@ -110,8 +114,7 @@ def with_table(readme, rows):
 
 def moved(old, new):
     """One line for each verdict that differs between two lists of rows, or is on one side alone."""
-    key = lambda row: (row["id"], row["profile"], row["data"])  # noqa: E731
-    before, after = ({key(row): row["verdict"] for row in rows} for rows in (old, new))
+    before, after = ({(*_place(row), row["id"]): row["verdict"] for row in rows} for rows in (old, new))
     names = sorted(before.keys() | after.keys())
     return [f"{' '.join(n)}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
 

@@ -81,28 +81,21 @@ def folder(name_or_folder, root=None):
             known = ", ".join((*synthetic.NAMES, *REAL))
             raise FileNotFoundError(f"no data set or folder {str(name_or_folder)!r}: give one of {known}, or a folder")
         return found
-    places = [Path(root)] if root else data_roots()
-    for place in places:
-        if (place / name_or_folder).is_dir():
-            return place / name_or_folder
-    looked = " or ".join(str(place / name_or_folder) for place in places)
-    raise FileNotFoundError(
-        f"data set {name_or_folder!r} is not in {looked}: put {REAL[name_or_folder]} there, or set METALIB_DATA to the folder above it"
-    )
-
-
-def data_roots():
-    """Folders that are searched for real data sets."""
-    beside = Path(__file__).parents[1].parent / "shared" / "data"
-    return [Path(os.environ["METALIB_DATA"])] if os.environ.get("METALIB_DATA") else [beside]
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    found = Path(root or os.environ.get("METALIB_DATA") or beside) / name_or_folder
+    if not found.is_dir():
+        what = REAL[name_or_folder]
+        raise FileNotFoundError(f"{found} is missing: put {what} there, or set METALIB_DATA to the folder above it")
+    return found
 
 
 @lru_cache(maxsize=8)
 def _embedded(name, split, size, count):
     seed = SPLITS.index(split)
     images, masks = zip(*(synthetic.render(name, seed, index, size) for index in range(count)), strict=True)
-    scaled = np.stack(images)[:, None].astype(np.float32) / 65535
-    return Dataset(scaled, np.stack(masks), tuple(f"{name}-{split}-{index}" for index in range(count)), 2)
+    scaled, masks = np.stack(images)[:, None].astype(np.float32) / 65535, np.stack(masks)
+    scaled.flags.writeable = masks.flags.writeable = False  # the cache hands out the same arrays again
+    return Dataset(scaled, masks, tuple(f"{name}-{split}-{index}" for index in range(count)), 2)
 
 
 def _pairs(where, split):
@@ -132,14 +125,12 @@ def _pairs_in(part):
 
 def _grouped_split(pairs, fields):
     """70/10/20 percent by whole fields of view, in an order fixed by a checksum: no field stands on two sides."""
-    field_of = {f"{Path(name).stem}": f"field-{number}" for number, group in enumerate(fields) for name in group}
+    field_of = {Path(name).stem: f"field-{number}" for number, group in enumerate(fields) for name in group}
     groups = {}
     for image, mask in pairs:
         groups.setdefault(field_of.get(image.stem, image.stem), []).append((image, mask))
-    split, quota = (
-        {part: [] for part in SPLITS},
-        {"test": 0.2 * len(pairs), "val": 0.1 * len(pairs), "train": len(pairs)},
-    )
+    quota = {"test": 0.2 * len(pairs), "val": 0.1 * len(pairs), "train": len(pairs)}
+    split = {part: [] for part in quota}
     for name in sorted(groups, key=lambda name: crc32(min(groups[name])[0].stem.encode())):
         part = next(part for part in quota if len(split[part]) < quota[part])
         split[part] += groups[name]
@@ -189,9 +180,8 @@ def _reduce(image, mask, size, path):
             f"{path} is {mask.shape} px, which is not a multiple of size={size}: choose a divisor or leave size out"
         )
     blocks = (size, factor, size, factor)
-    return image.reshape(-1, *blocks).mean(axis=(2, 4)), (mask.reshape(blocks).mean(axis=(1, 3)) >= 0.5).astype(
-        np.uint8
-    )
+    share = mask.reshape(blocks).mean(axis=(1, 3))
+    return image.reshape(-1, *blocks).mean(axis=(2, 4)), (share >= 0.5).astype(np.uint8)
 
 
 def _check_same_size(shapes, pairs):

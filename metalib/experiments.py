@@ -97,6 +97,7 @@ def _compute(notebook, profile, data, limit_s):
             "runs": {recipe: _numbers(group) for recipe, group in table.groupby("recipe", sort=False)},
         },
         config={name: value for name, value in asdict(config).items() if name not in ("recipe", "seed")},
+        data=datasets.fingerprint(data),
         seeds=sorted(int(seed) for seed in table.seed.unique()),
         device=first.device,
         precision=first.precision,

@@ -22,16 +22,20 @@ def evaluate(scores, labels, threshold=None):
     """
     scores, labels = _check(scores, labels)
     low, high = float(scores.min()), float(scores.max())
-    counts = [_histogram(s, y, low, high) for s, y in zip(scores, labels, strict=True)]
-    pooled = np.sum(counts, axis=0)
-    curves = np.stack([_dice_curve(c) for c in counts])
-    best = int(_dice_curve(pooled).argmax())
+    pooled, curves, aucs = np.zeros((2, BINS), np.int64), np.zeros(BINS + 1), []
+    for image_scores, image_labels in zip(scores, labels, strict=True):
+        counts = _histogram(image_scores, image_labels, low, high)
+        pooled += counts
+        curves += _dice_curve(counts)
+        aucs += [_auc(counts)] * _both(counts)
+    curve = _dice_curve(pooled)
+    best = int(curve.argmax())
     result = {
-        "dice_best": float(_dice_curve(pooled)[best]),
+        "dice_best": float(curve[best]),
         "threshold_best": _threshold(best, low, high),
-        "dice_best_image": float(curves.mean(axis=0).max()),
+        "dice_best_image": float(curves.max() / len(scores)),
         "auc": _auc(pooled),
-        "auc_image": float(np.nanmean([_auc(c) for c in counts])) if any(_both(c) for c in counts) else np.nan,
+        "auc_image": float(np.mean(aucs)) if aucs else np.nan,
     }
     result |= _at_threshold(scores, labels, 0.5, ("dice_half", "acc"))
     if threshold is not None:
@@ -49,9 +53,8 @@ def _check(scores, labels):
     if scores.shape != labels.shape or scores.ndim != 3:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} must both be (N, H, W)")
     if not np.isfinite(scores).all():
-        raise ValueError(
-            f"scores hold NaN or infinite values in image {int(np.argmax(~np.isfinite(scores).all(axis=(1, 2))))}"
-        )
+        image = int(np.argmin(np.isfinite(scores).all(axis=(1, 2))))
+        raise ValueError(f"scores hold NaN or infinite values in image {image}")
     if not np.isin(labels, (0, 1, IGNORE)).all() or (labels == IGNORE).all():
         raise ValueError("labels must hold 0, 1 and IGNORE, and not IGNORE alone")
     return scores, labels

@@ -165,7 +165,7 @@ def test_unknown_sets_splits_and_sizes_are_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="limit is 0"):
         datasets.load("er-like", "train", limit=0)
     monkeypatch.setenv("METALIB_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"'nuc' is not in .*set METALIB_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"nuc is missing: put BBBC038 .*set METALIB_DATA"):
         datasets.load("nuc", "train")
     write_set(tmp_path / "own")
     with pytest.raises(ValueError, match="not a multiple of size=20"):

@@ -92,13 +92,14 @@ def row(name="a", verdict="holds", **changes):
     return claims.row(name, "02_x", "CL ≈ RCL", "7", given, profile="quick") | changes
 
 
-def test_saved_verdicts_replace_those_of_the_same_name_profile_and_data():
-    claims.save([row("a"), row("b")])
-    claims.save([row("a", "fails"), row("a", data="nuc")])
+def test_saved_verdicts_replace_those_of_the_same_notebook_profile_and_data():
+    claims.save([row("b"), row("a")])
+    claims.save([row("a", data="nuc")])
+    claims.save([row("c", "fails"), row("a")])
     found = claims.load(records.figures_folder() / "claims.json")
     assert [(r["id"], r["data"], r["verdict"]) for r in found] == [
-        ("a", "er-like", "fails"),
-        ("b", "er-like", "holds"),
+        ("c", "er-like", "fails"),
+        ("a", "er-like", "holds"),
         ("a", "nuc", "holds"),
     ]
     assert {"id", "notebook", "claim", "paper", "ours", "spread", "seeds", "profile", "data", "verdict"} <= found[
@@ -117,8 +118,8 @@ def test_the_readme_table_is_renewed_between_its_marks():
 
 
 def test_moved_verdicts_are_told():
-    assert claims.moved([row("a"), row("b")], [row("a", "fails"), row("b")]) == ["a quick er-like: holds -> fails"]
-    assert claims.moved([], [row()]) == ["a quick er-like: None -> holds"]
+    assert claims.moved([row("a"), row("b")], [row("a", "fails"), row("b")]) == ["02_x er-like quick a: holds -> fails"]
+    assert claims.moved([], [row()]) == ["02_x er-like quick a: None -> holds"]
 
 
 def test_profiles_differ_in_scale_and_not_in_recipes():
