@@ -1,7 +1,8 @@
 """Verdicts on the paper's statements, computed from numbers: `holds`, `fails` or `not tested`, with the reason.
 
-A statement about trained networks is tested over seeds with a one-sided 95% confidence bound of the paired difference
-(Student's t), so that a verdict needs an effect larger than its spread. Fewer than three seeds test nothing.
+A statement that compares trained networks holds if the one-sided 95% confidence bound (Student's t over paired seeds)
+lies on its side, and fails if the opposite bound lies on the other. Between the two, and with fewer than three seeds, the
+data cannot tell, and it is not tested. The bounds are those of seeds (weights, noise, order) on one set of images.
 """
 
 import json
@@ -30,36 +31,30 @@ class Verdict(NamedTuple):
 
 
 def similar(reference, ours, margin, unit="Dice points"):
-    """Is `ours` at most `margin` below `reference`? Both (seeds,), paired; holds if the upper bound of the gap is under it."""
-    gap = np.subtract(reference, ours)
-    mean, spread, half = _estimate(gap)
-    bound = mean + half
-    text = f"gap {mean:.1f} {unit}"
-    return _judge(
-        bound <= margin, text, spread, len(gap), f"95% bound of the gap is {bound:.1f}, the margin {margin:g}"
+    """Is `ours` at most `margin` below `reference`? Both (seeds,), paired."""
+    low, mean, high, spread = _bounds(np.subtract(reference, ours))
+    decided = "holds" if high <= margin else "fails" if low > margin else None
+    return _verdict(
+        decided, f"gap {mean:.1f} {unit}", spread, len(ours), f"bounds {low:.1f} and {high:.1f}, margin {margin:g}"
     )
 
 
 def below(lower, upper, unit="Dice points"):
-    """Is `lower` under `upper`? Both (seeds,), paired; holds if the lower bound of the difference is above zero."""
-    difference = np.subtract(upper, lower)
-    mean, spread, half = _estimate(difference)
-    bound = mean - half
-    return _judge(
-        bound > 0,
-        f"{mean:.1f} {unit} lower",
-        spread,
-        len(difference),
-        f"95% bound of the difference is {bound:.1f}, above 0 is needed",
+    """Is `lower` under `upper`? Both (seeds,), paired."""
+    low, mean, high, spread = _bounds(np.subtract(upper, lower))
+    decided = "holds" if low > 0 else "fails" if high < 0 else None
+    return _verdict(
+        decided, f"{mean:.1f} {unit} lower", spread, len(lower), f"bounds {low:.1f} and {high:.1f}, 0 is equal"
     )
 
 
 def near(values, expected, tolerance, unit=""):
-    """Is the mean of `values` (seeds,) within `tolerance` of `expected`?"""
-    mean, spread, _ = _estimate(np.asarray(values, dtype=float))
+    """Is the mean of `values` (seeds,) within `tolerance` of `expected`? A plain comparison, without a bound."""
+    _, mean, _, spread = _bounds(np.asarray(values, dtype=float))
     deviation = abs(mean - expected)
+    decided = "holds" if deviation <= tolerance else "fails"
     reason = f"{deviation:.2g} from {expected:.4g}, tolerance {tolerance:g}"
-    return _judge(deviation <= tolerance, f"{mean:.4g}{unit}", spread, len(values), reason)
+    return _verdict(decided, f"{mean:.4g}{unit}", spread, len(values), reason)
 
 
 def row(name, notebook, claim, paper, verdict, *, profile, data="er-like"):
@@ -99,10 +94,11 @@ def load(path=None):
 
 
 def markdown(rows):
-    """The table of README.md."""
-    head = ["| statement | paper | ours | n | data | verdict |", "|---|---|---|---|---|---|"]
-    line = "| {claim} | {paper} | {ours} ± {spread} | {seeds} | {data} | **{verdict}** |"
-    return "\n".join(head + [line.format(**row) for row in rows if row["profile"] != "smoke"])
+    """The table of README.md; a statement that does not hold comes with its reason."""
+    head = ["| statement | paper | ours | n | data, profile | verdict |", "|---|---|---|---|---|---|"]
+    line = "| {claim} | {paper} | {ours} ± {spread} | {seeds} | {data}, {profile} | **{verdict}**{why} |"
+    why = ["" if row["verdict"] == "holds" else f": {row['reason']}" for row in rows]
+    return "\n".join(head + [line.format(**row, why=text) for row, text in zip(rows, why, strict=True)])
 
 
 def with_table(readme, rows):
@@ -119,19 +115,22 @@ def moved(old, new):
     return [f"{' '.join(n)}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
 
 
-def _estimate(differences):
-    """Mean, standard deviation and half-width of the one-sided 95% bound of (seeds,) differences."""
-    n = len(differences)
+def _bounds(differences):
+    """One-sided 95% lower bound, mean, upper bound and standard deviation of (seeds,) differences."""
+    n, mean = len(differences), float(np.mean(differences))
     if n < 2:
-        return float(np.mean(differences)), 0.0, np.inf
+        return -np.inf, mean, np.inf, 0.0
     spread = float(np.std(differences, ddof=1))
-    return float(np.mean(differences)), spread, float(stats.t.ppf(0.95, n - 1)) * spread / np.sqrt(n)
+    half = float(stats.t.ppf(0.95, n - 1)) * spread / np.sqrt(n)
+    return mean - half, mean, mean + half, spread
 
 
-def _judge(holds, ours, spread, seeds, reason):
+def _verdict(decided, ours, spread, seeds, reason):
     if seeds < MIN_SEEDS:
-        return Verdict("not tested", ours, f"{spread:.2g}", seeds, f"{seeds} seeds, at least {MIN_SEEDS} are needed")
-    return Verdict("holds" if holds else "fails", ours, f"{spread:.2g}", seeds, reason)
+        decided, reason = None, f"{seeds} seeds, at least {MIN_SEEDS} are needed"
+    elif decided is None:
+        reason = f"{seeds} seeds cannot decide: {reason}"
+    return Verdict(decided or "not tested", ours, f"{spread:.2g}", seeds, reason)
 
 
 def _main():

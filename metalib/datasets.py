@@ -6,7 +6,7 @@ Images come as float32 (N, C, H, W) in [0, 1], 16-bit depth kept; masks as uint8
 import hashlib
 import json
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -45,6 +45,8 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
     if name_or_folder in synthetic.NAMES:
         return _embedded(name_or_folder, split, size or 256, limit or EMBEDDED_COUNTS[split])
     pairs = _pairs(folder(name_or_folder, root), split)[:limit]
+    if not pairs:
+        raise ValueError(f"split {split!r} of {name_or_folder} is empty: its fields of view are too few to be split")
     read = [_read_pair(image, mask, size) for image, mask in pairs]
     _check_same_size([image.shape for image, _ in read], pairs)
     images, masks = (np.stack(arrays) for arrays in zip(*read, strict=True))
@@ -52,29 +54,42 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
 
 
 def fingerprint(name_or_folder, root=None):
-    """A short text that changes with the data: a hash of all files; for an embedded set its name (its code is hashed elsewhere)."""
+    """A short text that changes with the data: a hash of its files; for an embedded set its name, as it has only code."""
     if name_or_folder in synthetic.NAMES:
         return name_or_folder
     digest = hashlib.sha256()
     where = folder(name_or_folder, root)
-    for file in sorted(p for p in where.rglob("*") if p.is_file()):
+    files = [where / "fields.json", *(file for split in SPLITS for file in (where / split).rglob("*"))]
+    for file in sorted(file for file in files if file.is_file()):
         digest.update(str(file.relative_to(where)).encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def standardise(images):
-    """Per-image z-score of (N, C, H, W) float32, as the official code does; ValueError for NaN or constant images."""
+def augment(data):
+    """Six copies of a split: as it is, flipped both ways, and turned by 90, 180 and 270 degrees; images must be square."""
+    turns = (
+        lambda x: x,
+        *(partial(np.flip, axis=axis) for axis in (-1, -2)),
+        *(partial(np.rot90, k=k, axes=(-2, -1)) for k in (1, 2, 3)),
+    )
+    images, masks = (np.concatenate([turn(part) for turn in turns]) for part in (data.images, data.labels))
+    return Dataset(images, masks, tuple(f"{name}-{i}" for i in range(len(turns)) for name in data.ids), data.classes)
+
+
+def standardise(images, ids):
+    """Per-image z-score of (N, C, H, W) float32; ValueError names the id of an image that is constant or holds NaN."""
+    # Paper: silent on intensities; the official code does the same.
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
     deviation = images.std(axis=(1, 2, 3), keepdims=True)
     bad = np.flatnonzero(~np.isfinite(deviation) | (deviation < 1e-7))
     if len(bad):
         what = "constant" if np.isfinite(deviation[bad[0]]) else "NaN or infinite in places"
-        raise ValueError(f"image number {bad[0]} is {what}: it cannot be standardised, remove it from the set")
+        raise ValueError(f"image {ids[bad[0]]} is {what}: it cannot be standardised, remove it from the set")
     return (images - mean) / deviation
 
 
 def folder(name_or_folder, root=None):
-    """Where a set lies: `root` or METALIB_DATA or ../shared/data for the name of a real set, else the folder itself."""
+    """Where a set lies: below `root`, else METALIB_DATA or ../shared/data, for the name of a real set; else the folder."""
     if str(name_or_folder) not in REAL:
         found = Path(name_or_folder)
         if not found.is_dir():
@@ -82,11 +97,13 @@ def folder(name_or_folder, root=None):
             raise FileNotFoundError(f"no data set or folder {str(name_or_folder)!r}: give one of {known}, or a folder")
         return found
     beside = Path(__file__).parents[2] / "shared" / "data"
-    found = Path(root or os.environ.get("METALIB_DATA") or beside) / name_or_folder
-    if not found.is_dir():
-        what = REAL[name_or_folder]
-        raise FileNotFoundError(f"{found} is missing: put {what} there, or set METALIB_DATA to the folder above it")
-    return found
+    roots = [root] if root else [os.environ.get("METALIB_DATA"), beside]
+    places = [Path(place) / name_or_folder for place in roots if place]
+    for place in places:
+        if place.is_dir():
+            return place
+    what = REAL[name_or_folder]
+    raise FileNotFoundError(f"{places[0]} is missing: put {what} there, or set METALIB_DATA to the folder above it")
 
 
 @lru_cache(maxsize=8)
@@ -134,7 +151,8 @@ def _grouped_split(pairs, fields):
     for name in sorted(groups, key=lambda name: crc32(min(groups[name])[0].stem.encode())):
         part = next(part for part in quota if len(split[part]) < quota[part])
         split[part] += groups[name]
-    return split
+    # Inside a split images are mixed, so that the first few of them come from many fields.
+    return {part: sorted(chosen, key=lambda pair: crc32(pair[0].stem.encode())) for part, chosen in split.items()}
 
 
 def _read_pair(image_path, mask_path, size):

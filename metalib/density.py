@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage as ndi
 
-from metalib.labels import check_matrix
+from metalib.labels import check, check_matrix
 
 KERNELS = ("box", "gaussian")
 
@@ -37,27 +37,36 @@ def density_map(labels, window_px, label=1, kernel="box"):
 
 
 def standard_error(labels, window_px, label=1, kernel="box"):
-    """Binomial standard error (H, W) of `density_map`, from the noisy labels alone.
+    """Standard error (H, W) of `density_map` for independent pixels, from the noisy labels alone.
 
-    Paper: Lemma 1 calls the sampling error a constant delta; it varies with the local share of the class, which is
-    plugged in here. Where a window crosses a boundary this overstates the error, as share (1 - share) is concave.
+    The local share of the class is plugged into the binomial variance. Where a window crosses a boundary this
+    overstates the error, as share (1 - share) is concave.
     """
     points = _indicator(labels, label)
     share = _share(points, window_px, kernel)
-    variance = share * (1 - share) * _variance_of_share(np.ones_like(points), window_px, kernel)
-    return np.sqrt(np.maximum(variance, 0)) / points.sum()
+    variance = share * (1 - share)
+    of_share = variance * _variance_of_share(np.ones_like(points), window_px, kernel)
+    return _ratio_error(share, of_share, variance, variance.sum(), points.sum())
 
 
 def predict(clean, matrix, window_px, label=1, kernel="box"):
-    """Eq. 7: the density of `label` expected when clean labels (H, W) pass through a transition matrix (M, M).
-
-    The standard error is exact for independent pixels, up to the relative error 1/sqrt(N) of the count N.
-    """
+    """Eq. 7: the density of `label` expected when clean labels (H, W) pass through a transition matrix (M, M)."""
+    # Paper: Lemma 1 calls the sampling error a constant delta; it is binomial, and varies with the place.
     matrix = check_matrix(matrix)
-    chance = matrix[:, label][np.asarray(clean)]  # P(y* = label | y) of every pixel
-    expected = chance.sum()
-    variance = _variance_of_share(chance * (1 - chance), window_px, kernel)
-    return Prediction(_share(chance, window_px, kernel) / expected, np.sqrt(np.maximum(variance, 0)) / expected)
+    check(clean, len(matrix))
+    chance = matrix[:, label][clean]  # P(y* = label | y) of every pixel
+    variance = chance * (1 - chance)
+    share = _share(chance, window_px, kernel)
+    of_share = _variance_of_share(variance, window_px, kernel)
+    error = _ratio_error(share, of_share, _share(variance, window_px, kernel), variance.sum(), chance.sum())
+    return Prediction(share / chance.sum(), error)
+
+
+def _ratio_error(share, variance_of_share, covariance, variance_of_count, count):
+    """Standard error of share / N by the delta method: both are random, and the window's pixels are part of the count N."""
+    mean = share / count
+    variance = variance_of_share - 2 * mean * covariance + mean**2 * variance_of_count
+    return np.sqrt(np.maximum(variance, 0)) / count
 
 
 def smallest_window_px(p, z=3.0):
@@ -91,7 +100,7 @@ def _variance_of_share(variances, window_px, kernel):
 def _window_sum(values, window_px, kernel, power=1):
     """Sum of w^power values, where the weights w sum to one over a whole window and values are 0 outside the image."""
     width = _check_window(window_px, values.shape)
-    if kernel == "box":
+    if kernel == "box" or width == 1:
         return ndi.uniform_filter(values, width, mode="constant") / width ** (values.ndim * (power - 1))
     if kernel != "gaussian":
         raise ValueError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}")

@@ -5,6 +5,7 @@ the outputs of checked cells go back into the notebook itself, where nbval compa
 """
 
 import argparse
+import ast
 import os
 import resource
 import time
@@ -19,7 +20,7 @@ CHECKED = "nbval-check-output"
 
 
 def execute(notebook, output, parameters, sync=False):
-    """Run `notebook` (a path) with {name: text} parameters and write the executed notebook to `output`.
+    """Run `notebook` (a path) with {name: value} parameters and write the executed notebook to `output`.
 
     ValueError: a parameter that the notebook does not have. papermill.PapermillExecutionError: a cell failed.
     """
@@ -28,7 +29,7 @@ def execute(notebook, output, parameters, sync=False):
     if unknown:
         raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
     _train_first(Path(notebook).stem, parameters)
-    partial = Path(f"{output}.partial.ipynb")
+    partial = Path(f"{output}.{os.getpid()}.partial.ipynb")
     partial.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(str(notebook), str(partial), parameters, progress_bar=False, log_output=False)
     if sync:
@@ -39,7 +40,8 @@ def execute(notebook, output, parameters, sync=False):
 
 def _train_first(name, parameters):
     """Train the runs behind a notebook here, where a terminal shows their progress; the notebook finds them cached."""
-    if name in experiments.RECIPES and os.environ.get("METALIB_SOURCE") != "record":
+    source = parameters.get("source") or os.environ.get("METALIB_SOURCE")
+    if name in experiments.RECIPES and source != "record":
         sweeps.run(
             experiments.runs(
                 name, experiments.profile_name(parameters.get("profile")), parameters.get("data") or "er-like"
@@ -59,6 +61,15 @@ def _sync(notebook, executed):
         records.atomic_write(notebook, text)
 
 
+def _parameter(text):
+    """`"flip=0.4"` -> ("flip", 0.4); what is no Python literal is text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
 def _main():
     parser = argparse.ArgumentParser(prog="python -m metalib.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
@@ -67,7 +78,7 @@ def _main():
     parser.add_argument("--sync", action="store_true", help="bring the outputs of checked cells back into the notebook")
     given = parser.parse_intermixed_args()
     start = time.perf_counter()
-    execute(given.notebook, given.output, dict(pair.partition("=")[::2] for pair in given.parameters), given.sync)
+    execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{given.notebook.stem}: {time.perf_counter() - start:.0f} s, peak memory of a process {peak_mib:.0f} MiB")
 

@@ -2,7 +2,8 @@
 
 Scores are compared through a histogram of 65,536 bins between their smallest and largest value, so results are exact to
 1/65,536 of that range however narrow it is, and memory does not grow with the number of images.
-Empty masks: Dice of an empty prediction against an empty mask is 1; AUC of one class alone is nan and left out of means.
+Empty masks: Dice of an empty prediction against an empty mask is 1; AUC of one class alone is nan and left out of means,
+and so is an image whose every pixel is IGNORE.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ def evaluate(scores, labels, threshold=None):
     ValueError: shapes differ, scores are not finite, labels hold other values or no known pixel.
     """
     scores, labels = _check(scores, labels)
-    low, high = float(scores.min()), float(scores.max())
+    low, high = np.float64(scores.min()), np.float64(scores.max())  # float32 would round thresholds onto scores
     pooled, curves, aucs = np.zeros((2, BINS), np.int64), np.zeros(BINS + 1), []
     for image_scores, image_labels in zip(scores, labels, strict=True):
         counts = _histogram(image_scores, image_labels, low, high)
@@ -57,20 +58,21 @@ def _check(scores, labels):
         raise ValueError(f"scores hold NaN or infinite values in image {image}")
     if not np.isin(labels, (0, 1, IGNORE)).all() or (labels == IGNORE).all():
         raise ValueError("labels must hold 0, 1 and IGNORE, and not IGNORE alone")
-    return scores, labels
+    known = (labels != IGNORE).any(axis=(1, 2))
+    return scores[known], labels[known]
 
 
 def _histogram(scores, labels, low, high):
     """Counts (2, BINS) of one image by class and score bin; bin 0 holds `low`, the last one `high`."""
     known = labels != IGNORE
-    scale = (BINS - 1) / (high - low) if high > low else 0.0
+    scale = (BINS - 1) / (high - low) if high - low > np.finfo(float).tiny else 0.0
     bins = ((scores[known] - low) * scale).astype(np.intp)
     return np.bincount(labels[known] * np.intp(BINS) + bins, minlength=2 * BINS).reshape(2, BINS)
 
 
 def _threshold(index, low, high):
     """A score just under the lower edge of bin `index`: foreground is every bin from there on (none for index BINS)."""
-    return high if index == BINS else float(np.nextafter(low + index * (high - low) / (BINS - 1), -np.inf))
+    return float(high if index == BINS else np.nextafter(low + index * (high - low) / (BINS - 1), -np.inf))
 
 
 def _dice_curve(counts):
@@ -98,7 +100,7 @@ def _both(counts):
 
 
 def _at_threshold(scores, labels, threshold, names):
-    known, predicted, true = labels != IGNORE, scores > threshold, labels == 1
+    known, predicted, true = labels != IGNORE, scores > np.float64(threshold), labels == 1
     tp, fp, fn, right, pixels = (
         np.count_nonzero(chosen & known, axis=(1, 2))
         for chosen in (predicted & true, predicted & ~true, ~predicted & true, predicted == true, known)
@@ -108,5 +110,5 @@ def _at_threshold(scores, labels, threshold, names):
         dice: float(_dice(tp.sum(), fp.sum(), fn.sum())),
         f"{dice}_image": float(_dice(tp, fp, fn).mean()),
         acc: float(right.sum() / pixels.sum()),
-        f"{acc}_image": float(np.mean(right[pixels > 0] / pixels[pixels > 0])),
+        f"{acc}_image": float((right / pixels).mean()),
     }

@@ -50,12 +50,19 @@ def atomic_write(path, data):
         ) from error
 
 
-def save(stem, numbers, **provenance):
-    """Write `<stem>.json` to the figures folder unless it holds the same numbers already; returns the record as stored."""
+def save(stem, numbers, config, **measured):
+    """Write `<stem>.json` to the figures folder and return the record.
+
+    config: parameters and seeds behind the numbers; measured: device and times, which may differ from call to call.
+    A record that holds the same numbers and configuration already stays as it is.
+    """
     path = figures_folder() / f"{stem}.json"
-    record = {"schema": SCHEMA, "provenance": environment() | provenance, "numbers": json.loads(json.dumps(numbers))}
-    if path.is_file() and (stored := load(path)).get("numbers") == record["numbers"]:
-        return stored
+    given = json.loads(json.dumps({"schema": SCHEMA, "config": config, "numbers": numbers}))
+    if path.is_file():
+        stored = load(path)
+        if all(stored.get(part) == given[part] for part in given):
+            return stored
+    record = {"schema": SCHEMA, "config": config, "provenance": environment() | measured, "numbers": given["numbers"]}
     atomic_write(path, _one_line_lists(json.dumps(record, indent=1)) + "\n")
     return record
 
@@ -69,9 +76,10 @@ def load(path):
         record = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}): delete it and compute it anew with `make figures`") from error
-    if record.get("schema") != SCHEMA:
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
         raise ValueError(
-            f"{path} has schema {record.get('schema')}, this version reads {SCHEMA}: compute it anew with `make figures`"
+            f"{path} has schema {schema}, this version reads {SCHEMA}: compute it anew with `make figures`"
         )
     return record
 

@@ -16,7 +16,6 @@ import warnings
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +51,7 @@ def key(config):
     parts = {
         "config": asdict(config),
         "code": _code(),
-        "data": _data(config.data),
+        "data": datasets.fingerprint(config.data),
         "libraries": {name: records.version(name) for name in records.LIBRARIES},
         "device": [device, training.precision(device), torch.get_float32_matmul_precision()],
     }
@@ -103,6 +102,8 @@ def _report(errors, total):
 
 
 def _train_and_store(config, name):
+    if key(config) != name:
+        raise RuntimeError("code or data changed while the sweep was running: call again")
     history = training.train(config)
     records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
     return history.seconds
@@ -134,7 +135,6 @@ def _read(name):
         return None
 
 
-@cache
 def _code():
     """Hash of the modules behind a run, without comments, docstrings and layout."""
     here = Path(__file__).parent
@@ -149,11 +149,6 @@ def _syntax(source):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             del node.body[0]
     return ast.dump(tree)
-
-
-@cache
-def _data(name):
-    return datasets.fingerprint(name)
 
 
 def _default_workers():

@@ -16,7 +16,8 @@ class TrainConfig:
     """Everything a run depends on, beside code, data files and machine. The defaults are the paper's scale.
 
     recipe: see `labels.make`; it is applied once to the training labels, never to validation or test labels.
-    size in px; train, val, test: numbers of images (None: all); exact: label noise of exact counts.
+    size in px; train, val, test: numbers of images (None: all); augment: see `datasets.augment`, training images only;
+    exact: label noise of exact counts.
     """
 
     data: str = "er-like"
@@ -29,7 +30,8 @@ class TrainConfig:
     val: int | None = None
     test: int | None = None
     exact: bool = False
-    # Paper: silent on the schedule; epochs, batch, optimiser and steps are the official code's defaults.
+    # Paper: silent on augmentation and schedule; six copies, epochs, batch, optimiser and steps are those of the official code.
+    augment: bool = True
     epochs: int = 100
     batch: int = 32
     lr: float = 0.05
@@ -52,7 +54,9 @@ class History:
 
 
 def train(config, device=None):
-    """Train one network as `config` says and return its `History`. The same seed gives the same history on one machine.
+    """Train one network as `config` says and return its `History`.
+
+    On a CPU the same seed and number of threads give the same history; a GPU may differ in the last digits.
 
     device: "cuda", "cpu" or None for the best one present. Errors of `datasets.load`, `labels.make` and `models.build`
     name the value at fault; ValueError also where the batch is larger than the training set, or the loss diverges.
@@ -114,7 +118,9 @@ def precision(device):
 
 def _load(config, split):
     data = datasets.load(config.data, split, size=config.size, limit=getattr(config, split))
-    return data._replace(images=datasets.standardise(data.images))
+    if config.augment and split == "train":
+        data = datasets.augment(data)
+    return data._replace(images=datasets.standardise(data.images, data.ids))
 
 
 def _network(config, data):
@@ -133,7 +139,8 @@ def _autocast(device):
 
 
 def _epoch(network, optimiser, images, noisy, batch, order):
-    """One pass over the data in random order, whole batches only; returns the loss of each step."""
+    """One pass over the data in random order; returns the loss of each step."""
+    # Paper: silent on the last, incomplete batch; it is left out here.
     network.train()
     steps = []
     shuffled = torch.randperm(len(images), generator=order).to(images.device)
@@ -150,5 +157,6 @@ def _epoch(network, optimiser, images, noisy, batch, order):
 
 def _test(network, sets, device):
     """Metrics on test images; `dice_at` uses the threshold that is best on validation images with their clean labels."""
+    # Paper: the official code reports the best of 50 thresholds on the test images, averaged over images.
     chosen = metrics.evaluate(predict(network, sets["val"].images, device), sets["val"].labels)["threshold_best"]
     return metrics.evaluate(predict(network, sets["test"].images, device), sets["test"].labels, chosen)

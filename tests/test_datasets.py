@@ -53,7 +53,8 @@ def test_embedded_sets_have_disjoint_splits_of_the_size_asked_for():
 
 
 def test_standardised_images_have_mean_zero_and_deviation_one():
-    images = datasets.standardise(datasets.load("er-like", "val", size=64, limit=3).images)
+    found = datasets.load("er-like", "val", size=64, limit=3)
+    images = datasets.standardise(found.images, found.ids)
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(images.std(axis=(1, 2, 3)), 1, atol=1e-4)
 
@@ -62,8 +63,8 @@ def test_standardised_images_have_mean_zero_and_deviation_one():
 def test_images_without_contrast_or_with_nan_are_named(value, what):
     images = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
     images[1] = value
-    with pytest.raises(ValueError, match=f"image number 1 is {what}"):
-        datasets.standardise(images)
+    with pytest.raises(ValueError, match=f"image b is {what}"):
+        datasets.standardise(images, ("a", "b"))
 
 
 def test_fields_of_view_stay_on_one_side(tmp_path):
@@ -77,6 +78,24 @@ def test_fields_of_view_stay_on_one_side(tmp_path):
         assert sum(bool(stems & part) for part in ids.values()) == 1
     assert 12 <= len(ids["test"]) <= 14
     assert 6 <= len(ids["val"]) <= 8
+
+
+def test_too_few_fields_to_split_are_told(tmp_path):
+    write_set(tmp_path, count=1)
+    (tmp_path / "fields.json").write_text(json.dumps([[f"{split}/{split}0.png" for split in datasets.SPLITS]]))
+    with pytest.raises(ValueError, match=r"split 'train' of .* is empty: its fields of view are too few"):
+        datasets.load(tmp_path, "train")
+
+
+def test_augmentation_makes_six_copies_with_their_masks():
+    found = datasets.load("er-like", "val", size=64, limit=2)
+    six = datasets.augment(found)
+    assert six.images.shape == (12, 1, 64, 64)
+    assert len(set(six.ids)) == 12
+    for kind, image in (("images", found.images[1, 0]), ("labels", found.labels[1])):
+        copies = getattr(six, kind)[1::2].reshape(6, 64, 64)
+        expected = [image, image[:, ::-1], image[::-1], *(np.rot90(image, k) for k in (1, 2, 3))]
+        np.testing.assert_array_equal(copies, expected)
 
 
 def test_real_nuclei_are_split_by_field(nuc):
@@ -157,16 +176,15 @@ def test_bad_folders_are_refused_with_the_file_at_fault(tmp_path, spoil, kind, m
         datasets.load(tmp_path, "train")
 
 
-def test_unknown_sets_splits_and_sizes_are_named(tmp_path, monkeypatch):
+def test_unknown_sets_splits_and_sizes_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no data set or folder 'erlike': give one of er-like"):
         datasets.load("erlike", "train")
     with pytest.raises(ValueError, match="unknown split 'dev'"):
         datasets.load("er-like", "dev")
     with pytest.raises(ValueError, match="limit is 0"):
         datasets.load("er-like", "train", limit=0)
-    monkeypatch.setenv("METALIB_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"nuc is missing: put BBBC038 .*set METALIB_DATA"):
-        datasets.load("nuc", "train")
+        datasets.load("nuc", "train", root=tmp_path)
     write_set(tmp_path / "own")
     with pytest.raises(ValueError, match="not a multiple of size=20"):
         datasets.load(tmp_path / "own", "train", size=20)

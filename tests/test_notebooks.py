@@ -120,10 +120,26 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
+@pytest.mark.parametrize("data", ["er-like", "nuc"])
+def test_stored_verdicts_follow_from_the_stored_numbers(data, tmp_path):
+    parameters = {"source": "record", "data": data}
+    execute.execute(ROOT / "notebooks" / "02_training_curves.ipynb", tmp_path / "out.ipynb", parameters)
+    stored = [
+        r for r in claims.load() if (r["notebook"], r["data"], r["profile"]) == ("02_training_curves", data, "quick")
+    ]
+    assert stored
+    assert claims.load(records.figures_folder() / "claims.json") == stored
+
+
+def test_parameters_of_the_command_line_keep_their_types():
+    given = ("flip=0.4", "seeds=3", "profile=quick", "data=/a/b=c")
+    assert dict(map(execute._parameter, given)) == {"flip": 0.4, "seeds": 3, "profile": "quick", "data": "/a/b=c"}
+
+
 def test_real_nuclei_run_in_small(nuc, tmp_path):
     execute.execute(
         ROOT / "notebooks" / "02_training_curves.ipynb", tmp_path / "out.ipynb", {"profile": "smoke", "data": "nuc"}
     )
     record = json.loads((records.figures_folder() / "02_training_curves.nuc.smoke.json").read_text())
-    assert record["provenance"]["config"]["data"] == "nuc"
+    assert record["config"]["data"] == "nuc"
     assert 0.01 < record["numbers"]["test_foreground"] < 0.2

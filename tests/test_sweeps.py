@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from metalib import experiments, sweeps, training
 from metalib.training import TrainConfig
 
-TINY = TrainConfig(size=32, width=4, train=4, val=2, test=2, epochs=1, batch=4)
+TINY = TrainConfig(size=32, width=4, train=4, val=2, test=2, augment=False, epochs=1, batch=4)
 GRID = [replace(TINY, recipe=recipe) for recipe in ("cl", "rl:0.5")]
 
 
@@ -53,11 +54,17 @@ def test_the_key_follows_everything_a_run_depends_on(monkeypatch):
     assert len(keys) == 4
     monkeypatch.setattr(sweeps, "_code", lambda: "other code")
     keys.add(sweeps.key(TINY))
-    monkeypatch.setattr(sweeps, "_data", lambda name: "other data")
+    monkeypatch.setattr(sweeps.datasets, "fingerprint", lambda name: "other data")
     keys.add(sweeps.key(TINY))
     monkeypatch.setattr(training, "precision", lambda device: "other precision")
     keys.add(sweeps.key(TINY))
     assert len(keys) == 7
+
+
+def test_code_that_changes_under_a_sweep_is_not_stored_under_the_old_key():
+    with pytest.raises(RuntimeError, match="code or data changed while the sweep was running"):
+        sweeps._train_and_store(TINY, "key-of-other-code")
+    assert not list(sweeps.cache_folder().glob("*"))
 
 
 def test_comments_docstrings_and_layout_do_not_change_the_key():
@@ -86,6 +93,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to look for processes")
 def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_path):
     script = tmp_path / "sweep.py"
     script.write_text(SCRIPT)
@@ -93,13 +101,14 @@ def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_p
     deadline = time.monotonic() + 120
     while not list(sweeps.cache_folder().glob("[!.]*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert _running(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = {file: file.read_text() for file in sweeps.cache_folder().glob("[!.]*.json")}
     assert kept
-    while _running(str(script)) and time.monotonic() < deadline:
+    while _running(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not _running(str(script))
+    assert not _running(tmp_path)
     configs = experiments.runs("02_training_curves", "smoke")
     resumed = sweeps.run(configs)
     assert {file: file.read_text() for file in kept} == kept
@@ -107,12 +116,10 @@ def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_p
     assert resumed.loss.iloc[-1] == alone.loss
 
 
-def _running(text):
-    """Is there a process with this text in its command line or environment, other than this one?"""
+def _running(folder):
+    """Is there a process that was started with this folder in its environment, as the workers of the sweep were?"""
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if text.encode() in (entry / "cmdline").read_bytes():
+        with suppress(OSError):
+            if str(folder).encode() in (entry / "environ").read_bytes():
                 return True
-        except OSError:
-            continue
     return False

@@ -7,7 +7,7 @@ import torch
 from metalib import datasets, labels, training
 from metalib.training import TrainConfig
 
-TINY = TrainConfig(size=32, width=4, train=8, val=4, test=4, epochs=2, batch=4, lr_step_epochs=1)
+TINY = TrainConfig(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1)
 
 
 def test_a_run_has_a_loss_a_step_and_metrics_an_epoch():
@@ -18,6 +18,11 @@ def test_a_run_has_a_loss_a_step_and_metrics_an_epoch():
     assert all(best >= at for best, at in zip(history.test["dice_best"], history.test["dice_at"], strict=True))
     assert history.device == "cpu" or torch.cuda.is_available()
     assert history.seconds > 0
+
+
+def test_augmentation_multiplies_the_training_images_alone():
+    history = training.train(replace(TINY, augment=True))
+    assert len(history.loss) == 2 * 6 * 8 // 4
 
 
 def test_a_seed_fixes_the_run_and_another_changes_it():
