@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from metalib import records
 
 MIN_SEEDS = 3
+_COLUMNS = ("verdict", "id", "paper", "ours", "spread", "seeds", "reason")
 _MARKERS = "<!-- verdicts -->", "<!-- end of verdicts -->"
 
 
@@ -70,9 +70,11 @@ def report(rows):
 
 
 def table(rows):
-    """The rows as an aligned text table."""
-    columns = ["verdict", "id", "paper", "ours", "spread", "seeds", "reason"]
-    return pd.DataFrame(rows)[columns].to_string(index=False, justify="left")
+    """The rows as a table of left-aligned text."""
+    lines = [_COLUMNS, *([str(row[column]) for column in _COLUMNS] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in aligned)
 
 
 def save(rows):

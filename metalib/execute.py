@@ -17,6 +17,7 @@ import papermill
 from metalib import experiments, records, sweeps
 
 CHECKED = "nbval-check-output"
+_QUIET = ["--IPKernelApp.log_level=ERROR"]  # it warns of unencrypted messages, which stay on this machine
 
 
 def execute(notebook, output, parameters, sync=False):
@@ -31,7 +32,9 @@ def execute(notebook, output, parameters, sync=False):
     _train_first(Path(notebook).stem, parameters)
     partial = Path(f"{output}.{os.getpid()}.partial.ipynb")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(str(notebook), str(partial), parameters, progress_bar=False, log_output=False)
+    papermill.execute_notebook(
+        str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
+    )
     if sync:
         _sync(Path(notebook), partial)
     os.replace(partial, output)

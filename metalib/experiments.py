@@ -38,7 +38,7 @@ _KEPT = ("dice_at", "dice_half", "dice_best", "dice_at_image", "auc", "acc_at")
 
 class Results(NamedTuple):
     """runs: {recipe: {metric: (seeds, epochs), "loss": (seeds, steps)}}; all_foreground: pooled test Dice of a mask that
-    is foreground everywhere, the floor of `dice_best`; provenance: versions, device, scale and seconds."""
+    is foreground everywhere, the floor of `dice_best`; config: scale, seeds and data; provenance: versions, device, time."""
 
     runs: dict
     all_foreground: float
@@ -78,11 +78,10 @@ def results(notebook, profile, data="er-like", source=""):
         record = records.load(records.committed_folder() / f"{stem(notebook, profile, data)}.json")
     else:
         record = _compute(notebook, profile, data)
-    numbers = record["numbers"]
-    runs = {recipe: {name: np.array(rows) for name, rows in of.items()} for recipe, of in numbers["runs"].items()}
-    return Results(
-        runs, metrics.all_foreground_dice(numbers["test_foreground"]), record["config"], record["provenance"]
-    )
+    stored = record["numbers"]["runs"]
+    arrays = {recipe: {name: np.array(rows) for name, rows in of.items()} for recipe, of in stored.items()}
+    floor = metrics.all_foreground_dice(record["numbers"]["test_foreground"])
+    return Results(arrays, floor, record["config"], record["provenance"])
 
 
 def _compute(notebook, profile, data):
@@ -90,7 +89,8 @@ def _compute(notebook, profile, data):
 
     configs = runs(notebook, profile, data)
     table = sweeps.run(configs)
-    config = asdict(configs[0]) | {"recipe": None, "seed": sorted({config.seed for config in configs})}
+    config = asdict(configs[0]) | {"data": os.path.basename(data), "files": datasets.fingerprint(data)}
+    config |= {"recipe": sorted({c.recipe for c in configs}), "seed": sorted({c.seed for c in configs})}
     test = datasets.load(data, "test", size=configs[0].size, limit=configs[0].test)
     numbers = {
         "test_foreground": round(float((test.labels == 1).mean()), 6),
@@ -99,7 +99,7 @@ def _compute(notebook, profile, data):
     return records.save(
         stem(notebook, profile, data),
         numbers,
-        config | {"data": os.path.basename(data), "files": datasets.fingerprint(data)},
+        config,
         device=table.device[0],
         precision=table.precision[0],
         training_s=round(float(table.seconds.sum())),

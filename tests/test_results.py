@@ -100,6 +100,12 @@ def row(name="a", verdict="holds", **changes):
     return claims.row(name, "02_x", "CL ≈ RCL", "7", given, profile="quick") | changes
 
 
+def test_a_table_of_verdicts_is_aligned():
+    head, first, second = claims.table([row("a"), row("long-name", "fails")]).splitlines()
+    assert head.split() == ["verdict", "id", "paper", "ours", "spread", "seeds", "reason"]
+    assert first.index("gap 1.0") == second.index("gap 1.0") == head.index("ours")
+
+
 def test_saved_verdicts_replace_those_of_the_same_notebook_profile_and_data():
     claims.save([row("b"), row("a")])
     claims.save([row("a", data="nuc")])
