@@ -58,12 +58,13 @@ def band(ax, x, curves, colour, **line):
 
 
 def label_ends(ax, ends, gap):
-    """Text beside the last points of lines: ends = [(x, y, text, colour)], moved apart to at least `gap` in y."""
+    """Text beside the last points of lines: ends = [(x, y, text, colour)], at least `gap` apart and above the axis."""
     ends = sorted(ends, key=lambda end: end[1])
     wanted = np.array([y for _, y, _, _ in ends])
     steps = gap * np.arange(len(ends))
     heights = np.maximum.accumulate(wanted - steps) + steps
     heights -= (heights - wanted).mean()
+    heights += max(0.0, ax.get_ylim()[0] + gap / 2 - heights[0])
     for (x, _, text, ink), y in zip(ends, heights, strict=True):
         ax.annotate(
             text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=ink, annotation_clip=False
