@@ -69,6 +69,19 @@ def test_exact_counts_are_those_of_integer_arithmetic(mask, percent, seed):
         assert (sampled[mask == label] == label).sum() == -(-n * percent // 100)
 
 
+@pytest.mark.parametrize("percent", range(101))
+def test_exact_counts_do_not_suffer_from_binary_fractions(percent, rng):
+    mask = np.ones((10, 10), np.uint8)
+    assert (labels.flip(mask, percent / 100, rng, exact=True) == 0).sum() == percent
+    assert (labels.sample(mask, percent / 100, rng, exact=True) == 1).sum() == percent
+
+
+def test_rows_of_a_matrix_are_the_clean_class(rng):
+    clean = rng.integers(0, 3, (400, 400)).astype(np.uint8)
+    matrix = np.array([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0], [0.5, 0.1, 0.4]])
+    np.testing.assert_allclose(transition.estimate(clean, labels.apply(clean, matrix, rng), 3), matrix, atol=0.015)
+
+
 @given(mask=masks, px=st.integers(1, 3))
 def test_dilation_and_erosion_are_passes_of_the_square(mask, px):
     dilated, eroded = mask, mask

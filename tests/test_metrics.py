@@ -37,6 +37,24 @@ def test_the_best_dice_is_that_of_a_search_over_all_scores(rng, squeeze):
     assert metrics.evaluate(scores, truth, found["threshold_best"])["dice_at"] == pytest.approx(search, abs=1e-9)
 
 
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_tied_scores_of_single_precision_reach_their_best_dice_at_its_threshold(rng, levels):
+    truth = (rng.random((2, 16, 16)) < 0.4).astype(np.uint8)
+    scores = (0.4 + 0.1 * rng.integers(0, levels, truth.shape)).astype(np.float32)
+    found = metrics.evaluate(scores, truth)
+    search = max(f1_score(truth.ravel(), scores.ravel() >= t) for t in np.unique(scores))
+    assert found["dice_best"] == pytest.approx(search)
+    assert metrics.evaluate(scores, truth, found["threshold_best"])["dice_at"] == pytest.approx(search)
+
+
+def test_a_range_near_zero_is_no_trouble(rng):
+    _, truth = example(rng)
+    scores = (1e-36 * (truth + 0.8 * rng.random(truth.shape))).astype(np.float32)
+    assert metrics.evaluate(scores, truth)["auc"] == pytest.approx(
+        roc_auc_score(truth.ravel(), scores.ravel() * 1e36), abs=1e-4
+    )
+
+
 def test_one_outlier_does_not_blur_the_rest(rng):
     scores, truth = example(rng, squeeze=0.02)
     scores[0, 0, 0] = 1.0
@@ -94,6 +112,10 @@ def test_ignored_pixels_do_not_count(rng):
     full, half = metrics.evaluate(scores[:, :, 1::2], truth[:, :, 1::2], 0.4), metrics.evaluate(scores, hidden, 0.4)
     assert half["dice_at"] == full["dice_at"]
     assert half["auc"] == pytest.approx(full["auc"], abs=1e-5)
+    hidden[1] = IGNORE
+    three = [0, 2, 3]
+    without = metrics.evaluate(scores[three], hidden[three], 0.4)
+    assert metrics.evaluate(scores, hidden, 0.4)["dice_at_image"] == pytest.approx(without["dice_at_image"])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,22 @@ def test_a_seed_fixes_the_run_and_another_changes_it():
     assert first.loss != other.loss
 
 
+def test_the_threshold_comes_from_validation_images(monkeypatch):
+    evaluate, calls = training.metrics.evaluate, []
+
+    def spy(scores, truth, threshold=None):
+        calls.append((truth, threshold, evaluate(scores, truth, threshold)))
+        return calls[-1][-1]
+
+    monkeypatch.setattr(training.metrics, "evaluate", spy)
+    training.train(replace(TINY, epochs=1))
+    (seen, none, chosen), (tested, threshold, _) = calls
+    np.testing.assert_array_equal(seen, datasets.load("er-like", "val", size=32, limit=4).labels)
+    np.testing.assert_array_equal(tested, datasets.load("er-like", "test", size=32, limit=4).labels)
+    assert none is None
+    assert threshold == chosen["threshold_best"]
+
+
 def test_training_leaves_the_global_generator_alone():
     torch.manual_seed(7)
     expected = torch.rand(3)
