@@ -104,7 +104,9 @@ def markdown(rows):
 
 
 def with_table(readme, rows):
-    """The text of README.md with its table of verdicts renewed."""
+    """The text of README.md with its table of verdicts renewed; ValueError where a mark of its place is missing."""
+    if not all(mark in readme for mark in _MARKERS):
+        raise ValueError(f"README.md needs the marks {' and '.join(_MARKERS)} around its table of verdicts")
     before, _, rest = readme.partition(_MARKERS[0])
     after = rest.partition(_MARKERS[1])[2]
     return f"{before}{_MARKERS[0]}\n{markdown(rows)}\n{_MARKERS[1]}{after}"

@@ -42,6 +42,8 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
         raise ValueError(f"unknown split {split!r}, expected one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected at least one image")
+    if size is not None and size < 1:
+        raise ValueError(f"size is {size} px, expected at least 1")
     if name_or_folder in synthetic.NAMES:
         return _embedded(name_or_folder, split, size or 256, limit or EMBEDDED_COUNTS[split])
     pairs = _pairs(folder(name_or_folder, root), split)[:limit]
@@ -119,8 +121,17 @@ def _pairs(where, split):
     """(image, mask) paths of one split; regrouped by field of view where `fields.json` tells which images share one."""
     if (where / "fields.json").is_file():
         every = [pair for part in SPLITS for pair in _pairs_in(where / part)]
-        return _grouped_split(every, json.loads((where / "fields.json").read_text()))[split]
+        return _grouped_split(every, _read_fields(where / "fields.json"))[split]
     return _pairs_in(where / split)
+
+
+def _read_fields(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no JSON ({error}): expected a list of lists of file names, or no such file"
+        ) from error
 
 
 def _pairs_in(part):
@@ -130,7 +141,11 @@ def _pairs_in(part):
             raise FileNotFoundError(
                 f"{part / kind} is missing: a data set is a folder of <split>/images and <split>/labels"
             )
-        found[kind] = {file.stem: file for file in sorted((part / kind).iterdir()) if file.suffix.lower() in _SUFFIXES}
+        files = [file for file in sorted((part / kind).iterdir()) if file.suffix.lower() in _SUFFIXES]
+        found[kind] = {file.stem: file for file in files}
+        twice = [file for file in files if found[kind][file.stem] != file]
+        if twice:
+            raise ValueError(f"{twice[0]} and {found[kind][twice[0].stem].name} share a stem: remove one of them")
     for kind, other in (("images", "labels"), ("labels", "images")):
         alone = sorted(found[kind].keys() - found[other].keys())
         if alone:
@@ -157,6 +172,8 @@ def _grouped_split(pairs, fields):
 
 def _read_pair(image_path, mask_path, size):
     image, mask = _read(image_path), _read(mask_path)
+    if mask.ndim != 2:
+        raise ValueError(f"{mask_path} is a mask of shape {mask.shape}: save it as one gray channel")
     if image.shape[:2] != mask.shape:
         raise ValueError(f"{image_path} is {image.shape[:2]} px, its mask {mask_path} is {mask.shape}: they must agree")
     return _reduce(_to_unit(image, image_path), _to_classes(mask, mask_path), size, image_path)
@@ -182,10 +199,8 @@ def _to_unit(image, path):
 def _to_classes(mask, path):
     """uint8 (H, W) in {0, 1} from a mask that is 0/1 or 0/255."""
     values = np.unique(mask)
-    if mask.ndim != 2 or not (np.isin(values, (0, 1)).all() or np.isin(values, (0, 255)).all()):
-        raise ValueError(
-            f"{path} is a mask of shape {mask.shape} with the values {values[:5].tolist()}, expected (H, W) of 0/1 or 0/255"
-        )
+    if not (np.isin(values, (0, 1)).all() or np.isin(values, (0, 255)).all()):
+        raise ValueError(f"{path} is a mask with the values {values[:5].tolist()}, expected 0/1 or 0/255")
     return (mask > 0).astype(np.uint8)
 
 
@@ -195,7 +210,7 @@ def _reduce(image, mask, size, path):
     (height, width), factor = mask.shape, mask.shape[0] // size
     if factor < 1 or height != factor * size or width != factor * size:
         raise ValueError(
-            f"{path} is {mask.shape} px, which is not a multiple of size={size}: choose a divisor or leave size out"
+            f"{path} is {mask.shape} px, not a multiple of size={size}: crop or rescale it to a square whose side is one"
         )
     blocks = (size, factor, size, factor)
     share = mask.reshape(blocks).mean(axis=(1, 3))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage as ndi
 
-from metalib.labels import check, check_matrix
+from metalib.labels import IGNORE, check, check_matrix
 
 KERNELS = ("box", "gaussian")
 
@@ -30,10 +30,7 @@ def density_map(labels, window_px, label=1, kernel="box"):
     """
     # Paper: Eq. 8 writes 1/(2Nh), the one-dimensional constant; on a pixel grid it is 1/(N window area).
     points = _indicator(labels, label)
-    count = points.sum()
-    if count == 0:
-        raise ValueError(f"label {label} does not occur in the labels: its density is undefined")
-    return _share(points, window_px, kernel) / count
+    return _share(points, window_px, kernel) / points.sum()
 
 
 def standard_error(labels, window_px, label=1, kernel="box"):
@@ -54,8 +51,11 @@ def predict(clean, matrix, window_px, label=1, kernel="box"):
     # Paper: Lemma 1 calls the sampling error a constant delta; it is binomial, and varies with the place.
     matrix = check_matrix(matrix)
     check(clean, len(matrix))
+    if not 0 <= label < len(matrix) or (clean == IGNORE).any():
+        raise ValueError(f"label {label} and every clean label must be one of the {len(matrix)} classes of the matrix")
     chance = matrix[:, label][clean]  # P(y* = label | y) of every pixel
     variance = chance * (1 - chance)
+    _check_occurs(chance, label)
     share = _share(chance, window_px, kernel)
     of_share = _variance_of_share(variance, window_px, kernel)
     error = _ratio_error(share, of_share, _share(variance, window_px, kernel), variance.sum(), chance.sum())
@@ -84,7 +84,14 @@ def _indicator(labels, label):
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be an integer image (H, W), got shape {labels.shape} of {labels.dtype}")
-    return (labels == label).astype(float)
+    points = (labels == label).astype(float)
+    _check_occurs(points, label)
+    return points
+
+
+def _check_occurs(points, label):
+    if not points.any():
+        raise ValueError(f"label {label} does not occur in the labels: its density is undefined")
 
 
 def _share(values, window_px, kernel):

@@ -43,13 +43,9 @@ def execute(notebook, output, parameters, sync=False):
 
 def _train_first(name, parameters):
     """Train the runs behind a notebook here, where a terminal shows their progress; the notebook finds them cached."""
-    source = parameters.get("source") or os.environ.get("METALIB_SOURCE")
-    if name in experiments.RECIPES and source != "record":
-        sweeps.run(
-            experiments.runs(
-                name, experiments.profile_name(parameters.get("profile")), parameters.get("data") or "er-like"
-            )
-        )
+    if name in experiments.RECIPES and experiments.source_name(parameters.get("source")) == "train":
+        profile = experiments.profile_name(parameters.get("profile"))
+        sweeps.run(experiments.runs(name, profile, parameters.get("data") or "er-like"))
 
 
 def _sync(notebook, executed):

@@ -51,10 +51,14 @@ def profile_name(given=""):
     return _one_of(given or os.environ.get("METALIB_PROFILE") or "quick", PROFILES, "profile")
 
 
+def source_name(given=""):
+    """Where numbers come from: the argument, else METALIB_SOURCE, else train. ValueError for an unknown one."""
+    return _one_of(given or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
+
+
 def stem(notebook, profile, data="er-like"):
     """File name of figures and records: the notebook's, with data set and profile where they are not the default."""
-    name = os.path.basename(os.path.normpath(data))
-    return ".".join([notebook] + [name] * (data != "er-like") + [profile] * (profile != "quick"))
+    return ".".join([notebook] + [_base(data)] * (data != "er-like") + [profile] * (profile != "quick"))
 
 
 def runs(notebook, profile, data="er-like"):
@@ -73,8 +77,7 @@ def results(notebook, profile, data="er-like", source=""):
     source "train" (the default, or METALIB_SOURCE) computes what is not cached and writes the record; "record" trains
     nothing and reads the committed record.
     """
-    source = _one_of(source or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
-    if source == "record":
+    if source_name(source) == "record":
         record = records.load(records.committed_folder() / f"{stem(notebook, profile, data)}.json")
     else:
         record = _compute(notebook, profile, data)
@@ -89,7 +92,7 @@ def _compute(notebook, profile, data):
 
     configs = runs(notebook, profile, data)
     table = sweeps.run(configs)
-    config = asdict(configs[0]) | {"data": os.path.basename(data), "files": datasets.fingerprint(data)}
+    config = asdict(configs[0]) | {"data": _base(data), "files": datasets.fingerprint(data)}
     config |= {"recipe": sorted({c.recipe for c in configs}), "seed": sorted({c.seed for c in configs})}
     test = datasets.load(data, "test", size=configs[0].size, limit=configs[0].test)
     numbers = {
@@ -104,6 +107,10 @@ def _compute(notebook, profile, data):
         precision=table.precision[0],
         training_s=round(float(table.seconds.sum())),
     )
+
+
+def _base(data):
+    return os.path.basename(os.path.normpath(data))
 
 
 def _numbers(group):

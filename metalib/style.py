@@ -49,11 +49,11 @@ def colour(recipe, lightness=0.0):
     return tuple(np.array(to_rgb(COLOURS[family(recipe)])) * (1 - lightness) + lightness)
 
 
-def band(ax, x, curves, colour, **line):
+def band(ax, x, curves, colour):
     """Median of curves (seeds, len(x)) with a band from the smallest to the largest; returns the median (len(x),)."""
     middle = np.median(curves, axis=0)
     ax.fill_between(x, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(x, middle, color=colour, **line)
+    ax.plot(x, middle, color=colour)
     return middle
 
 
@@ -65,20 +65,21 @@ def label_ends(ax, ends, gap):
     heights = np.maximum.accumulate(wanted - steps) + steps
     heights -= (heights - wanted).mean()
     heights += max(0.0, ax.get_ylim()[0] + gap / 2 - heights[0])
-    for (x, _, text, ink), y in zip(ends, heights, strict=True):
-        ax.annotate(
-            text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=ink, annotation_clip=False
-        )
+    right = ax.get_xlim()[1]
+    leader = dict(arrowstyle="-", linewidth=0.4, shrinkA=1, shrinkB=1, relpos=(0, 0.5))
+    for (x, end, text, ink), y in zip(ends, heights, strict=True):
+        place = dict(xytext=(x + 1.5 * (right - x), y), va="center", color=ink, annotation_clip=False)
+        ax.annotate(text, (x, end), arrowprops=leader | {"color": ink}, **place)
 
 
-def show(ax, image, title="", **how):
+def show(ax, image, title):
     """A picture without axes: gray image, or labels (black 0, white 1, and blue where IGNORE)."""
     if image.dtype == np.uint8:
         shown = np.repeat((image == 1)[..., None] * 1.0, 3, axis=2)
         shown[image == IGNORE] = to_rgb(NOT_LABELLED)
         ax.imshow(shown)
     else:
-        ax.imshow(image, cmap="gray", **how)
+        ax.imshow(image, cmap="gray")
     ax.set_title(title)
     ax.set_axis_off()
 

@@ -40,7 +40,9 @@ def run(configs, *, workers=None, limit_s=None):
     if todo:
         _compute(todo, workers or _default_workers(), limit_s)
     rows = [
-        asdict(config) | {"key": key} | done for key, config in zip(keys, configs, strict=True) if (done := _read(key))
+        asdict(config) | {"key": key} | done
+        for key, config in zip(keys, configs, strict=True)
+        if (done := _read(key)) is not None
     ]
     return pd.DataFrame(rows)
 
@@ -85,8 +87,8 @@ def _compute(todo, workers, limit_s):
                 else:
                     slowest = max(slowest, future.result())
                 bar.update()
-            if any(isinstance(error, BrokenProcessPool) for error in errors.values()):
-                break
+            if any(isinstance(error, BrokenProcessPool | OSError) for error in errors.values()):
+                break  # nothing more can be computed, or stored
     _report(errors, len(todo))
 
 
@@ -126,10 +128,10 @@ def _path(name):
 def _read(name):
     """The stored history of a run, or None where there is none that can be read."""
     try:
-        return {k: v for k, v in records.load(_path(name)).items() if k != "schema"}
+        return asdict(training.History(**{k: v for k, v in records.load(_path(name)).items() if k != "schema"}))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         warnings.warn(f"cache entry dropped, its run is computed again: {error}", stacklevel=3)
         _path(name).unlink()
         return None

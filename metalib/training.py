@@ -2,7 +2,7 @@
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
@@ -46,11 +46,11 @@ class History:
     """What a run measured: `loss` per optimisation step; per epoch, `test` metrics of `metrics.evaluate`, whose `dice_at`
     uses the threshold that is best on the clean validation images; device, precision and wall time in seconds."""
 
-    loss: list = field(default_factory=list)
-    test: dict = field(default_factory=dict)
-    device: str = ""
-    precision: str = ""
-    seconds: float = 0.0
+    device: str
+    precision: str
+    loss: list
+    test: dict
+    seconds: float
 
 
 def train(config, device=None):
@@ -73,7 +73,7 @@ def train(config, device=None):
     optimiser = torch.optim.SGD(network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, config.lr_step_epochs, config.lr_factor)
     order = torch.Generator().manual_seed(config.seed)
-    history = History(device=device.type, precision=precision(device))
+    history = History(device.type, precision(device), loss=[], test={}, seconds=0.0)
     for _ in range(config.epochs):
         history.loss += _epoch(network, optimiser, images, noisy, config.batch, order)
         if not np.isfinite(history.loss[-1]):

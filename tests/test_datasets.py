@@ -143,6 +143,18 @@ def mixed_sizes(folder):
         iio.imwrite(folder / "train" / kind / "train1.png", np.zeros((16, 16), np.uint8))
 
 
+def colour_mask(folder):
+    iio.imwrite(folder / "train" / "labels" / "train1.png", np.zeros((32, 32, 3), np.uint8))
+
+
+def twins(folder):
+    iio.imwrite(folder / "train" / "images" / "train1.tif", np.zeros((32, 32), np.uint8))
+
+
+def broken_fields(folder):
+    (folder / "fields.json").write_text('[["train/train1.png"')
+
+
 def floats(folder):
     (folder / "train" / "images" / "train1.png").unlink()
     iio.imwrite(folder / "train" / "images" / "train1.tif", np.full((32, 32), np.nan, np.float32))
@@ -167,6 +179,9 @@ def floats(folder):
         (gray_levels, ValueError, r"train1.png.*values \[128\], expected"),
         (other_size, ValueError, r"train1.png is \(32, 32\) px, its mask .* is \(16, 32\)"),
         (mixed_sizes, ValueError, r"train1.png has shape \(1, 16, 16\)"),
+        (colour_mask, ValueError, r"train1.png is a mask of shape \(32, 32, 3\): save it as one gray channel"),
+        (twins, ValueError, r"train1.png and train1.tif share a stem"),
+        (broken_fields, ValueError, r"fields.json is no JSON"),
         (floats, ValueError, r"train1.tif holds float32 pixels"),
     ],
 )
@@ -182,6 +197,8 @@ def test_unknown_sets_splits_and_sizes_are_named(tmp_path):
         datasets.load("erlike", "train")
     with pytest.raises(ValueError, match="unknown split 'dev'"):
         datasets.load("er-like", "dev")
+    with pytest.raises(ValueError, match="size is 0"):
+        datasets.load("er-like", "train", size=0)
     with pytest.raises(ValueError, match="limit is 0"):
         datasets.load("er-like", "train", limit=0)
     with pytest.raises(FileNotFoundError, match=r"nuc is missing: put BBBC038 .*set METALIB_DATA"):

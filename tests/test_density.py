@@ -76,6 +76,14 @@ def test_prediction_and_its_standard_error_are_those_of_many_draws(rng, kernel, 
 
 
 def test_labels_and_matrix_of_a_prediction_must_fit():
+    void = np.full((8, 8), 255, np.uint8)
+    with pytest.raises(ValueError, match="must be one of the 3 classes"):
+        density.predict(void, np.eye(3), 3)
+    with pytest.raises(ValueError, match="label 5 and every clean label must be one of the 2 classes"):
+        density.predict(np.eye(8, dtype=np.uint8), np.eye(2), 3, label=5)
+    for call in (lambda mask: density.predict(mask, np.eye(2), 3), lambda mask: density.standard_error(mask, 3)):
+        with pytest.raises(ValueError, match="label 1 does not occur"):
+            call(np.zeros((8, 8), np.uint8))
     with pytest.raises(ValueError, match="divide a 0/255 mask by 255"):
         density.predict(np.eye(8, dtype=np.uint8) * 255, transition.flip_matrix(0.1), 3)
 

@@ -130,6 +130,8 @@ def test_the_readme_table_is_renewed_between_its_marks():
     assert renewed.startswith("before\n")
     assert renewed.endswith("\nafter\n")
     assert claims.with_table(renewed, [row()]) == renewed
+    with pytest.raises(ValueError, match=r"README.md needs the marks"):
+        claims.with_table("before\n<!-- verdicts -->\nafter\n", [row()])
 
 
 def test_moved_verdicts_are_told():

@@ -33,10 +33,11 @@ def test_finished_runs_are_not_computed_again(monkeypatch):
     assert again.seconds.tolist() == [*first.seconds[::-1], *first.seconds]
 
 
-def test_a_corrupt_entry_is_dropped_told_and_computed_again():
+@pytest.mark.parametrize("text", ['{"schema": 1, "loss": [0.', '{"schema": 1}', '{"schema": 1, "loss": []}', "[]", ""])
+def test_a_corrupt_entry_is_dropped_told_and_computed_again(text):
     first = sweeps.run(GRID[:1], workers=1)
     entry = sweeps.cache_folder() / f"{first.key[0]}.json"
-    entry.write_text(entry.read_text()[:50])
+    entry.write_text(text)
     with pytest.warns(UserWarning, match="cache entry dropped, its run is computed again"):
         again = sweeps.run(GRID[:1], workers=1)
     assert again.loss[0] == first.loss[0]
@@ -47,6 +48,13 @@ def test_failed_runs_are_named_after_the_others_ended():
     with pytest.raises(RuntimeError, match=r"1 of 2 runs failed; the first was .*recipe='nonsense'.*unknown recipe"):
         sweeps.run([replace(TINY, recipe="nonsense"), TINY], workers=1)
     assert len(list(sweeps.cache_folder().glob("*.json"))) == 1
+
+
+def test_a_cache_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(RuntimeError, match=r"1 of 2 runs failed.*cannot write .*check free space and permissions"):
+        sweeps.run(GRID, workers=1)
 
 
 def test_the_key_follows_everything_a_run_depends_on(monkeypatch):
