@@ -33,15 +33,24 @@ def test_finished_runs_are_not_computed_again(monkeypatch):
     assert again.seconds.tolist() == [*first.seconds[::-1], *first.seconds]
 
 
-@pytest.mark.parametrize("text", ['{"schema": 1, "loss": [0.', '{"schema": 1}', '{"schema": 1, "loss": []}', "[]", ""])
-def test_a_corrupt_entry_is_dropped_told_and_computed_again(text):
+def test_a_corrupt_entry_is_dropped_told_and_computed_again():
     first = sweeps.run(GRID[:1], workers=1)
     entry = sweeps.cache_folder() / f"{first.key[0]}.json"
-    entry.write_text(text)
+    entry.write_text(entry.read_text()[:50])
     with pytest.warns(UserWarning, match="cache entry dropped, its run is computed again"):
         again = sweeps.run(GRID[:1], workers=1)
     assert again.loss[0] == first.loss[0]
     assert json.loads(entry.read_text())["loss"] == first.loss[0]
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1}', '{"schema": 1, "loss": []}', '{"schema": 1, "other": 2}', "[]", ""])
+def test_an_entry_without_a_whole_history_is_corrupt(text):
+    entry = sweeps.cache_folder() / "key.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text(text)
+    with pytest.warns(UserWarning, match="cache entry dropped"):
+        assert sweeps._read("key") is None
+    assert not entry.exists()
 
 
 def test_failed_runs_are_named_after_the_others_ended():
