@@ -107,10 +107,10 @@ def _variance_of_share(variances, window_px, kernel):
 def _window_sum(values, window_px, kernel, power=1):
     """Sum of w^power values, where the weights w sum to one over a whole window and values are 0 outside the image."""
     width = _check_window(window_px, values.shape)
+    if kernel not in KERNELS:
+        raise ValueError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}")
     if kernel == "box" or width == 1:
         return ndi.uniform_filter(values, width, mode="constant") / width ** (values.ndim * (power - 1))
-    if kernel != "gaussian":
-        raise ValueError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}")
     sigma = np.sqrt((width**2 - 1) / 12)
     radius = int(np.ceil(4 * sigma))
     weights = ndi.gaussian_filter1d(np.eye(1, 2 * radius + 1, radius)[0], sigma, radius=radius, mode="constant")

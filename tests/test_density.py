@@ -110,6 +110,7 @@ def test_window_law():
         ((np.ones((2, 8, 8), np.uint8), 3), "integer image"),
         ((np.ones((8, 8)), 3), "float64"),
         ((np.ones((8, 8), np.uint8), 3, 1, "disc"), "unknown kernel 'disc'"),
+        ((np.ones((8, 8), np.uint8), 1, 1, "disc"), "unknown kernel 'disc'"),
     ],
 )
 def test_bad_windows_labels_and_kernels_are_named(arguments, message):
