@@ -35,7 +35,7 @@ def run(configs, *, workers=None, limit_s=None):
     RuntimeError after all other runs ended, naming the run that failed.
     """
     configs = list(configs)
-    keys = [key(config) for config in configs]
+    keys = _keys(configs)
     todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key) is None}
     if todo:
         _compute(todo, workers or _default_workers(), limit_s)
@@ -49,15 +49,20 @@ def run(configs, *, workers=None, limit_s=None):
 
 def key(config):
     """A hash of everything that the result of a run depends on."""
+    return _keys([config])[0]
+
+
+def _keys(configs):
+    """The key of each configuration; code and data files are read once for all of them."""
     device = training.default_device()
-    parts = {
-        "config": asdict(config),
+    shared = {
         "code": _code(),
-        "data": datasets.fingerprint(config.data),
         "libraries": {name: records.version(name) for name in records.LIBRARIES},
         "device": [device, training.precision(device), torch.get_float32_matmul_precision()],
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    data = {name: datasets.fingerprint(name) for name in {config.data for config in configs}}
+    parts = [shared | {"config": asdict(config), "data": data[config.data]} for config in configs]
+    return [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:24] for part in parts]
 
 
 def cache_folder():
