@@ -14,20 +14,29 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 CODE := $(wildcard metalib/*.py metalib/*.mplstyle)
 # The committed results; everything else draws into .cache/figures, so that no try of one's own replaces them.
-PUBLISHED := $(filter er-like.quick nuc.quick er-like.paper nuc.paper,$(DATA).$(PROFILE))
+PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.paper),$(DATA).$(PROFILE))
 FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/figures))
-# Real data and own folders go through the training curves; the other notebooks need embedded data only.
-NAMES := $(if $(filter er-like,$(DATA)),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))),02_training_curves)
+# By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
+BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 10_effective_pixels 11_text_and_code
+MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DATA)/classes.json)
+OTHER := $(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)))
+NAMES := $(or $(OTHER),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
 STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FIGURES)/$(n)*.png),,$(n))),$(NAMES))
-PARAMETERS = profile=$(PROFILE) $(if $(filter-out er-like,$(DATA)),data=$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
+PLACE := $(if $(filter er-like,$(DATA)),,$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|paper] [DATA=er-like|mito-like|nuc-like|nuc|FOLDER]"
+	@echo "make TARGET [PROFILE=smoke|quick|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER]"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
+ifeq ($(DATA),real)
+figures: # the real sets of METALIB_DATA, or ../shared/data
+	$(MAKE) figures DATA=nuc
+	$(MAKE) figures DATA=street
+else
 figures: $(EXECUTED)/done ## train what is not cached, redraw every figure, renew the verdicts in README.md
+endif
 
 test: $(READY) ## lint, unit tests, notebooks in small, outputs of checked cells
 	$(RUN) -m ruff check .
@@ -45,11 +54,18 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 	$(if $(PUBLISHED),$(RUN) -m metalib.claims,@echo "figures and verdicts are in $(FIGURES)")
 	@touch $@
 
-$(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY)
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) $(PARAMETERS)
+$(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) | $(EXECUTED)/trained
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
+
+# One sweep over the runs of all notebooks, which then find them in the cache.
+$(EXECUTED)/trained: $(CODE) $(READY)
+	@mkdir -p $(EXECUTED)
+	$(RUN) -m metalib.experiments $(OTHER) --profile $(PROFILE) $(PLACE:%=--data=%)
+	@touch $@
 
 FORCE:
 $(STALE:%=$(EXECUTED)/%.ipynb): FORCE
+$(if $(filter %-like,$(DATA)),,$(EXECUTED)/trained): FORCE
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f'Python 3.11 or newer is needed, this is {v[0]}.{v[1]}: call make PYTHON=/path/to/python3.11')"

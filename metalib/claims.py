@@ -63,6 +63,16 @@ def row(name, notebook, claim, paper, verdict, *, profile, data="er-like"):
     return about | verdict._asdict()
 
 
+def rows(notebook, stated, *, profile, data="er-like"):
+    """A `row` for each of {id: (claim, what the paper says, `Verdict`)}."""
+    return [row(name, notebook, *of, profile=profile, data=data) for name, of in stated.items()]
+
+
+def cell(values):
+    """`mean ± standard deviation` of (seeds,) values, as text for a table."""
+    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.1f}"
+
+
 def report(rows):
     """Save the rows and return them as `table`, for the verdict cell of a notebook."""
     save(rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from metalib import experiments, records, sweeps
+from metalib import records
 
 CHECKED = "nbval-check-output"
 _QUIET = ["--IPKernelApp.log_level=ERROR"]  # it warns of unencrypted messages, which stay on this machine
@@ -29,7 +29,6 @@ def execute(notebook, output, parameters, sync=False):
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
-    _train_first(Path(notebook).stem, parameters)
     partial = Path(f"{output}.{os.getpid()}.partial.ipynb")
     partial.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(
@@ -39,13 +38,6 @@ def execute(notebook, output, parameters, sync=False):
         _sync(Path(notebook), partial)
     os.replace(partial, output)
     Path(output).touch()  # newer than the notebook that the line before may have written, for make
-
-
-def _train_first(name, parameters):
-    """Train the runs behind a notebook here, where a terminal shows their progress; the notebook finds them cached."""
-    if name in experiments.RECIPES and experiments.source_name(parameters.get("source")) == "train":
-        profile = experiments.profile_name(parameters.get("profile"))
-        sweeps.run(experiments.runs(name, profile, parameters.get("data") or "er-like"))
 
 
 def _sync(notebook, executed):

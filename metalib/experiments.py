@@ -1,7 +1,7 @@
 """The runs behind each notebook, by profile, and their results as a record.
 
-`python -m metalib.experiments 02_training_curves --profile paper` computes a notebook's runs without Jupyter, for a GPU
-machine or a batch job; called again it resumes.
+`python -m metalib.experiments --profile quick` computes the runs of all notebooks without Jupyter, on this machine, a GPU
+machine or in a batch job; with the name of a notebook, those of that one. Called again it resumes.
 """
 
 import argparse
@@ -11,39 +11,161 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import datasets, metrics, records
+from metalib import datasets, metrics, records, transition
 
 PROFILES = ("smoke", "quick", "paper")
 SOURCES = ("train", "record")
+SEEDS = {"smoke": 1, "quick": 3, "paper": 10}
 
-RECIPES = {
+
+class Grid(NamedTuple):
+    """Runs that differ in recipe and seed: `changes` names entries of `_CHANGES` of the profile; the run of a recipe is
+    called by `prefix` and recipe. data: "" for the notebook's; a set of its own is left out where the notebook gets another.
+    """
+
+    prefix: str
+    recipes: tuple
+    changes: tuple = ()
+    data: str = ""
+
+
+# What the presets choose where text and official code of the paper differ (labels and evaluation).
+# exact, one_sided: see `labels.make`; metric: the Dice that is reported, see `metrics.evaluate`.
+PRESETS = {
+    "paper": {"exact": False, "one_sided": False, "metric": "dice_at"},
+    "official": {"exact": True, "one_sided": True, "metric": "dice_best_image"},
+}
+# Eigenvalue 1 - p M / (M - 1) of the flips: from clean labels through the critical level to the strongest that exists.
+EIGENVALUES = (1.0, 0.5, 0.25, 0.1, 0.0, -0.1)
+
+
+def critical_recipes(classes):
+    """Flips of `classes` classes whose second eigenvalue is one of EIGENVALUES, and p = 1, as {recipe: eigenvalue}."""
+    critical = (classes - 1) / classes
+    levels = {round(critical * (1 - value), 4): value for value in EIGENVALUES} | {1.0: 1 - 1 / critical}
+    return {f"rcl_flip:{p:g}" if p else "cl": value for p, value in sorted(levels.items())}
+
+
+# Levels of equal effective pixels, in images: at each, fewer images go with weaker flips.
+EFFECTIVE_IMAGES = (0.5, 2, 8)
+TRAINING_IMAGES = (8, 32, 128)
+
+
+def effective_recipe(images, effective):
+    """The flips under which `images` images carry as many pixels as `effective` clean ones."""
+    return f"rcl_flip:{transition.flip_of_share(effective / images):.4f}"
+
+
+_SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
+_FLIPS = ("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45")
+_RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.4", "rcl_flip:0.45")
+_PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton")
+_SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
+_RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
+_PLUS = ("deeplabv3plus",)
+GRIDS = {
     "02_training_curves": (
-        *("cl", "rcl_sample:0.5", "rcl_sample:0.3", "rcl_sample:0.1"),
-        *("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45", "pcl_skeleton", "rl:0.1", "rl:0.5"),
+        Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
+        Grid("deeplabv3plus", ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_skeleton", "rl:0.5"), _PLUS),
+        Grid("mito-like", _RCL, ("half",), "mito-like"),
+        Grid("nuc-like", _RCL, ("half",), "nuc-like"),
+    ),
+    "03_multiclass_labels": (
+        Grid(
+            "",
+            ("cl", "rcl_sample:0.5", *_SAMPLES, "rcl_flip:0.5", "rcl_flip:0.7", "rcl_flip:0.7917", "rcl_flip:0.9"),
+            ("multiclass",),
+        ),
+        *(
+            Grid(f"critical {name}", tuple(critical_recipes(classes)), ("critical",), name)
+            for name, classes in (("street-like-2", 2), ("street-like-3", 3), ("street-like", 6))
+        ),
+    ),
+    "04_perturbed_labels": (Grid("", _PCL + _SMOOTH), Grid("deeplabv3plus", _PCL, _PLUS)),
+    "05_random_labels": (
+        Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45")),
+        Grid("random", _RL, ("random",)),
+        Grid("random deeplabv3plus", _RL, (*_PLUS, "random")),
+        Grid("random mito-like", _RL, ("random",), "mito-like"),
+    ),
+    "10_effective_pixels": tuple(
+        Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
+        for n in TRAINING_IMAGES
+    ),
+    "11_text_and_code": (
+        Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
+        Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
     ),
 }
-# Flips at .49 need the paper's number of pixels: at p the labels carry n (1-2p)^2 / (4p(1-p)) effective pixels.
-_PAPER_ONLY = {"02_training_curves": ("rcl_flip:0.49",)}
+# What a record keeps of each test, where the run has it.
+_KEPT = (
+    *("epoch", "dice_at", "dice_half", "dice_best", "dice_at_image", "dice_best_image", "auc", "acc_at", "acc"),
+    "threshold_best",
+    *("miou", "miou_inverted"),
+)
+DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by default, where it is not er-like
+
 # Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
 _SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
-        size=128, width=8, train=128, val=12, test=24, augment=False, epochs=8, batch=4, lr=0.1, lr_step_epochs=6
+        size=112, width=8, train=160, val=16, test=32, augment=False, epochs=5, batch=4, lr=0.1, lr_step_epochs=4
     ),
     "paper": {},
 }
-_SEEDS = {"smoke": 1, "quick": 3, "paper": 10}
-_KEPT = ("dice_at", "dice_half", "dice_best", "dice_at_image", "auc", "acc_at")
+_OFFICIAL = {name: PRESETS["official"][name] for name in ("exact", "one_sided")}
+_CHANGES = {
+    "smoke": {
+        "deeplabv3plus": dict(model="deeplabv3plus_light"),
+        "half": {},
+        "multiclass": dict(model="deeplabv3_light"),
+        "critical": dict(model="deeplabv3_light"),
+        "random": dict(epochs=8),
+        "few": {},
+        **{f"n{images}": {} for images in TRAINING_IMAGES},
+    },
+    "quick": {
+        "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
+        "half": dict(size=96, train=96),
+        # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
+        "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
+        "multiclass, files": dict(size=96),
+        "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
+        "critical": dict(model="deeplabv3_light", width=16, size=48, train=128, epochs=4, lr_step_epochs=3, tests=1),
+        "random": dict(size=64, train=8, val=8, test=24, epochs=80, lr_step_epochs=80, tests=20),
+        "few": dict(size=64, val=16, test=32),
+        **{f"n{n}": dict(train=n, epochs=768 // n, lr_step_epochs=640 // n, tests=1) for n in TRAINING_IMAGES},
+    },
+    "paper": {
+        "deeplabv3plus": dict(model="deeplabv3plus"),
+        "half": {},
+        "multiclass": dict(model="deeplabv3", augment=False, batch=8),
+        "critical": dict(model="deeplabv3", augment=False, batch=8),
+        "random": {},
+        "few": {},
+        **{f"n{n}": dict(train=n, epochs=12800 // n, lr_step_epochs=2560 // n, batch=8) for n in TRAINING_IMAGES},
+    },
+}
 
 
 class Results(NamedTuple):
-    """runs: {recipe: {metric: (seeds, epochs), "loss": (seeds, steps)}}; all_foreground: pooled test Dice of a mask that
-    is foreground everywhere, the floor of `dice_best`; config: scale, seeds and data; provenance: versions, device, time."""
+    """What a notebook draws from.
+
+    runs: {name: {metric: (seeds, tests), "loss": (seeds, steps), "example": text}}, the name of a run being its recipe,
+    after the prefix of its grid if it has one; all_foreground: pooled test Dice of a mask that is foreground everywhere,
+    the floor of `dice_best`, for two classes, and test_foreground, the share f behind it; config: scale, seeds and data;
+    provenance: versions, device, time.
+    """
 
     runs: dict
     all_foreground: float
+    test_foreground: float
     config: dict
     provenance: dict
+
+    def final(self, name, metric="dice_at"):
+        """A metric after the last epoch in percent, (seeds,)."""
+        return 100 * self.runs[name][metric][:, -1]
 
 
 def profile_name(given=""):
@@ -56,22 +178,37 @@ def source_name(given=""):
     return _one_of(given or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
 
 
-def stem(notebook, profile, data="er-like"):
+def default_data(notebook):
+    """The data set that a notebook runs on unless another is asked for."""
+    return DATA.get(notebook, "er-like")
+
+
+def stem(notebook, profile, data=""):
     """File name of figures and records: the notebook's, with data set and profile where they are not the default."""
-    return ".".join([notebook] + [_base(data)] * (data != "er-like") + [profile] * (profile != "quick"))
+    other = data not in ("", default_data(notebook))
+    return ".".join([notebook] + [_base(data)] * other + [profile] * (profile != "quick"))
 
 
-def runs(notebook, profile, data="er-like"):
-    """The `TrainConfig` of every run behind a notebook; ValueError for an unknown notebook or profile."""
+def runs(notebook, profile, data=""):
+    """The runs behind a notebook as {name: [one `TrainConfig` a seed]}; ValueError for an unknown notebook or profile."""
     from metalib.training import TrainConfig  # torch, which a notebook that reads a record does not need
 
-    _one_of(notebook, RECIPES, "notebook with runs")
-    recipes = RECIPES[notebook] + (_PAPER_ONLY.get(notebook, ()) if profile == "paper" else ())
-    base = TrainConfig(data=data, **_SCALE[_one_of(profile, PROFILES, "profile")])
-    return [replace(base, recipe=recipe, seed=seed) for recipe in recipes for seed in range(_SEEDS[profile])]
+    chosen = data or default_data(notebook)
+    base = TrainConfig(**_SCALE[_one_of(profile, PROFILES, "profile")])
+    planned = {}
+    for grid in GRIDS[_one_of(notebook, GRIDS, "notebook with runs")]:
+        if grid.data and chosen != default_data(notebook):
+            continue
+        changed = replace(base, data=grid.data or chosen, **_changes(profile, grid, chosen))
+        # The paper's 0.49 needs the paper's number of pixels: there 0.04% of the labels are effective.
+        paper_only = ("rcl_flip:0.49",) if profile == "paper" and "rcl_flip:0.45" in grid.recipes else ()
+        for recipe in grid.recipes + paper_only:
+            configs = [replace(changed, recipe=recipe, seed=seed) for seed in range(SEEDS[profile])]
+            planned[f"{grid.prefix} {recipe}".strip()] = configs
+    return planned
 
 
-def results(notebook, profile, data="er-like", source=""):
+def results(notebook, profile, data="", source=""):
     """The `Results` behind a notebook.
 
     source "train" (the default, or METALIB_SOURCE) computes what is not cached and writes the record; "record" trains
@@ -81,41 +218,61 @@ def results(notebook, profile, data="er-like", source=""):
         record = records.load(records.committed_folder() / f"{stem(notebook, profile, data)}.json")
     else:
         record = _compute(notebook, profile, data)
-    stored = record["numbers"]["runs"]
-    arrays = {recipe: {name: np.array(rows) for name, rows in of.items()} for recipe, of in stored.items()}
-    floor = metrics.all_foreground_dice(record["numbers"]["test_foreground"])
-    return Results(arrays, floor, record["config"], record["provenance"])
+    arrays = {
+        run: {metric: rows if metric == "example" else np.array(rows) for metric, rows in of.items()}
+        for run, of in record["numbers"]["runs"].items()
+    }
+    foreground = record["numbers"]["test_foreground"]
+    return Results(arrays, metrics.all_foreground_dice(foreground), foreground, record["config"], record["provenance"])
+
+
+def _changes(profile, grid, data):
+    """What a grid changes in the scale of its profile, in order; images of files need sides of their own."""
+    known = {"official": _OFFICIAL} | _CHANGES[profile]
+    named = ("files", *(f"{change}{of}" for change in grid.changes for of in ("", ", files")))
+    return {
+        name: value
+        for change in named
+        if not (change.endswith("files") and datasets.is_embedded(data))
+        for name, value in known.get(change, {}).items()
+    }
 
 
 def _compute(notebook, profile, data):
     from metalib import sweeps
 
-    configs = runs(notebook, profile, data)
-    table = sweeps.run(configs)
-    config = asdict(configs[0]) | {"data": _base(data), "files": datasets.fingerprint(data)}
-    config |= {"recipe": sorted({c.recipe for c in configs}), "seed": sorted({c.seed for c in configs})}
-    test = datasets.load(data, "test", size=configs[0].size, limit=configs[0].test)
+    planned = runs(notebook, profile, data)
+    table = sweeps.run([config for configs in planned.values() for config in configs])
+    first = next(iter(planned.values()))[0]
+    test = datasets.load(first.data, "test", size=first.size, limit=first.test)
+    groups = np.repeat(list(planned), SEEDS[profile])
     numbers = {
         "test_foreground": round(float((test.labels == 1).mean()), 6),
-        "runs": {recipe: _numbers(group) for recipe, group in table.groupby("recipe", sort=False)},
+        "runs": {run: _numbers(rows) for run, rows in table.groupby(groups, sort=False)},
     }
-    return records.save(
-        stem(notebook, profile, data),
-        numbers,
-        config,
-        device=table.device[0],
-        precision=table.precision[0],
-        training_s=round(float(table.seconds.sum())),
-    )
+    measured = dict(device=table.device[0], precision=table.precision[0], training_s=round(float(table.seconds.sum())))
+    return records.save(stem(notebook, profile, data), numbers, _described(planned, first), **measured)
+
+
+def _described(planned, first):
+    """Configuration of the first run, and of every other run the fields that differ from it."""
+    common = asdict(first) | {"data": _base(first.data), "files": datasets.fingerprint(first.data)}
+    differing = {
+        run: {name: value for name, value in asdict(configs[0]).items() if value != getattr(first, name)}
+        for run, configs in planned.items()
+    }
+    seeds = [config.seed for config in next(iter(planned.values()))]
+    return common | {"seed": seeds, "runs": differing}
 
 
 def _base(data):
     return os.path.basename(os.path.normpath(data))
 
 
-def _numbers(group):
-    numbers = {name: [_rounded(test[name]) for test in group.test] for name in _KEPT}
-    return numbers | {"loss": [_rounded(loss) for loss in group.loss]}
+def _numbers(rows):
+    """One list a seed of every metric and of the loss; one example."""
+    numbers = {name: [_rounded(test[name]) for test in rows.test] for name in _KEPT if name in rows.test.iloc[0]}
+    return numbers | {"loss": [_rounded(loss) for loss in rows.loss], "example": rows.example.iloc[0]}
 
 
 def _rounded(values):
@@ -132,17 +289,23 @@ def _main():
     from metalib import sweeps
 
     parser = argparse.ArgumentParser(prog="python -m metalib.experiments", description=__doc__.splitlines()[0])
-    parser.add_argument("notebook", choices=RECIPES)
-    parser.add_argument("--profile", choices=PROFILES, default="quick")
-    parser.add_argument("--data", default="er-like", help="an embedded or real data set, or a folder")
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"of {', '.join(GRIDS)} (default: all)")
+    parser.add_argument("--profile", choices=PROFILES, default=profile_name())
+    parser.add_argument(
+        "--data", default="", help="a data set or a folder (default: the embedded one of each notebook)"
+    )
     parser.add_argument(
         "--limit-s", type=float, help="start no run that would end later than this many seconds from now"
     )
     given = parser.parse_args()
-    planned = runs(given.notebook, given.profile, given.data)
+    planned = [
+        config
+        for notebook in given.notebooks or GRIDS
+        for configs in runs(notebook, given.profile, given.data).values()
+        for config in configs
+    ]
+    planned = list(dict.fromkeys(planned))  # notebooks share runs
     done = len(sweeps.run(planned, limit_s=given.limit_s))
-    if done == len(planned):
-        results(given.notebook, given.profile, given.data, "train")
     print(f"{done} of {len(planned)} runs done" + ("" if done == len(planned) else ": call again to go on"))
 
 

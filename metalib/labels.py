@@ -8,6 +8,7 @@ Random recipes take a `numpy.random.Generator` and draw each pixel on its own; `
 from fractions import Fraction
 from functools import partial
 from math import ceil, floor
+from zlib import crc32
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -15,13 +16,18 @@ from skimage.morphology import skeletonize
 
 IGNORE = 255
 
-_FORMS = "cl, rcl_sample:0.1, rcl_flip:0.45, pcl_dilation, pcl_dilation:2, pcl_erosion, pcl_skeleton, rl:0.1"
+_MORPHOLOGY = ("pcl_dilation", "pcl_erosion", "pcl_closing", "pcl_opening", "pcl_boundary")
+_FORMS = (
+    f"cl, rcl_sample:0.1, rcl_flip:0.45, {', '.join(_MORPHOLOGY)} (each with a number of passes, as pcl_dilation:2), "
+    "pcl_skeleton, rl:0.1"
+)
 
 
-def make(recipe, labels, rng, *, classes=2, exact=False):
+def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
     """Noisy labels after a written recipe such as `rcl_flip:0.45`; `cl` returns a copy.
 
     labels (..., H, W) uint8; returns the same shape and dtype, with IGNORE where a pixel takes no part in training.
+    exact, one_sided: see `sample` and `flip`; both are what the paper's official code does.
     ValueError: unknown recipe, ratio outside [0, 1], labels that are not class ids, PCL or RL of several classes.
     """
     name, value = parse(recipe)
@@ -30,10 +36,13 @@ def make(recipe, labels, rng, *, classes=2, exact=False):
         raise ValueError(f"recipe {recipe!r} is defined for two classes, got classes={classes}: see labels.apply")
     steps = {
         "cl": lambda: labels.copy(),
-        "rcl_sample": partial(sample, labels, value, rng, classes=classes, exact=exact),
+        "rcl_sample": partial(sample, labels, value, rng, classes=classes, exact=exact, one_sided=one_sided),
         "rcl_flip": partial(flip, labels, value, rng, classes=classes, exact=exact),
         "pcl_dilation": partial(dilate, labels, value),
         "pcl_erosion": partial(erode, labels, value),
+        "pcl_closing": lambda: erode(dilate(labels, value), value),
+        "pcl_opening": lambda: dilate(erode(labels, value), value),
+        "pcl_boundary": partial(jitter, labels, value, rng),
         "pcl_skeleton": partial(skeleton, labels),
         "rl": partial(random, np.shape(labels), value, rng),
     }
@@ -46,7 +55,7 @@ def parse(recipe):
     try:
         if name in ("cl", "pcl_skeleton") and not text:
             return name, None
-        if name in ("pcl_dilation", "pcl_erosion"):
+        if name in _MORPHOLOGY:
             return name, _passes(int(text or 1))
         if name in ("rcl_sample", "rcl_flip", "rl"):
             return name, check_ratio(float(text), name)
@@ -74,18 +83,22 @@ def check(labels, classes=2):
         raise ValueError(f"labels hold the values {wrong[:5]}, expected 0..{classes - 1}: {advice}")
 
 
-def sample(labels, keep, rng, *, classes=2, exact=False):
+def sample(labels, keep, rng, *, classes=2, exact=False, one_sided=False):
     """RCL by sampling: each pixel keeps its label with probability `keep`, the others become IGNORE.
 
     exact: ceil(keep * n) of the n pixels of each class are kept, without replacement.
+    one_sided, two classes: foreground that is not kept becomes background, and all background is kept.
     """
+    # Paper: unsampled pixels are excluded; `one_sided` is what the official code does instead.
     check(labels, classes)
     keep = check_ratio(keep, "keep")
+    if one_sided and classes != 2:
+        raise ValueError(f"one_sided sampling is defined for two classes, got classes={classes}")
     if exact:
         kept = _exact_choice(labels, classes, lambda n: ceil(_decimal(keep) * n), rng)
     else:
         kept = rng.random(labels.shape, dtype=np.float32) < keep
-    return np.where(kept, labels, np.uint8(IGNORE))
+    return np.where(kept, labels, np.uint8(0 if one_sided else IGNORE))
 
 
 def flip(labels, p, rng, *, classes=2, exact=False):
@@ -124,9 +137,34 @@ def skeleton(mask):
     return np.stack([skeletonize(image) for image in images]).astype(np.uint8).reshape(mask.shape)
 
 
+def jitter(mask, steps, rng):
+    """PCL: boundary noise that grows with `steps`; in each, every pixel takes the label of one of its 8 neighbours or its own.
+
+    Only pixels near a boundary can change (at most `steps` px from one), and the expected foreground fraction stays.
+    mask (..., H, W) in {0, 1}; a neighbour outside the image is the pixel nearest to it inside.
+    """
+    # Paper: appendix C.4 (gradual boundary perturbation) is not public; this one is the voter model.
+    check(mask)
+    rows, columns = np.indices(mask.shape[-2:])
+    last_row, last_column = mask.shape[-2] - 1, mask.shape[-1] - 1
+    for _ in range(_passes(steps)):
+        step = rng.integers(0, 9, mask.shape, dtype=np.uint8).astype(np.intp)
+        from_row = np.clip(rows + step // 3 - 1, 0, last_row)
+        from_column = np.clip(columns + step % 3 - 1, 0, last_column)
+        flat = (from_row * mask.shape[-1] + from_column).reshape(*mask.shape[:-2], -1)
+        mask = np.take_along_axis(mask.reshape(flat.shape), flat, axis=-1).reshape(mask.shape)
+    return mask
+
+
 def random(shape, p, rng):
     """RL: each pixel is foreground with probability `p`, whatever the image shows; returns uint8 in {0, 1}."""
     return (rng.random(shape, dtype=np.float32) < check_ratio(p, "p")).astype(np.uint8)
+
+
+def generator(recipe, *seeds):
+    """The random numbers of one recipe: its own for each recipe and each of `seeds` (ints or texts, such as an image id)."""
+    numbers = [seed if isinstance(seed, int) else crc32(seed.encode()) for seed in seeds]
+    return np.random.default_rng([*numbers, crc32(recipe.encode())])
 
 
 def apply(labels, matrix, rng):
@@ -138,6 +176,22 @@ def apply(labels, matrix, rng):
     check(labels, len(matrix))
     noisy = _inverse_cdf(np.where(labels == IGNORE, 0, labels), matrix, rng)
     return np.where((labels == IGNORE) & (len(matrix) > 2), labels, noisy)
+
+
+def confusion(first, second, classes):
+    """Number of pixels (classes, classes) with class i in the first labels (row) and j in the second (column).
+
+    Pixels that are IGNORE in either are left out. ValueError: shapes differ, ids that are no class, no pixel left.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape:
+        raise ValueError(f"labels of shapes {first.shape} and {second.shape} must be those of the same pixels")
+    known = (first != IGNORE) & (second != IGNORE)
+    rows, columns = first[known], second[known]
+    if not known.any() or max(rows.max(), columns.max()) >= classes:
+        raise ValueError(f"labels must hold class ids below classes={classes} in at least one pixel")
+    pairs = rows.astype(np.intp) * classes + columns
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def check_matrix(matrix):
@@ -195,5 +249,5 @@ def _decimal(ratio):
 
 def _passes(px):
     if px != int(px) or px < 1:
-        raise ValueError(f"px is {px}, expected a whole number of passes, at least 1")
+        raise ValueError(f"{px} passes were asked for, expected a whole number, at least 1")
     return int(px)

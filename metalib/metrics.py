@@ -1,4 +1,4 @@
-"""Scores against labels in one pass: Dice at every threshold, AUC and accuracy, pooled over pixels and per image.
+"""Scores against labels in one pass: Dice at every threshold, AUC, accuracy and mIoU, pooled over pixels and per image.
 
 Scores are compared through a histogram of 65,536 bins between their smallest and largest value, so results are exact to
 1/65,536 of that range however narrow it is, and memory does not grow with the number of images.
@@ -8,7 +8,7 @@ and so is an image whose every pixel is IGNORE.
 
 import numpy as np
 
-from metalib.labels import IGNORE
+from metalib.labels import IGNORE, confusion
 
 BINS = 65536
 
@@ -42,6 +42,36 @@ def evaluate(scores, labels, threshold=None):
     if threshold is not None:
         result |= _at_threshold(scores, labels, threshold, ("dice_at", "acc_at"))
     return result
+
+
+def evaluate_classes(predicted, labels, classes):
+    """Pixel accuracy and intersection over union of class ids (N, H, W) against labels (N, H, W), IGNORE left out.
+
+    Returns a dict of floats, pooled over all pixels: `miou`, the mean of `iou_0`, `iou_1`, ... over the classes that occur
+    in labels or prediction (the others are nan), and `acc`. ValueError: shapes differ, or ids that are no class.
+    """
+    counts = confusion(labels, predicted, classes)
+    right = counts.diagonal()
+    union = counts.sum(axis=0) + counts.sum(axis=1) - right
+    iou = np.divide(right, union, out=np.full(classes, np.nan), where=union > 0)
+    result = {"miou": float(np.nanmean(iou)), "acc": float(right.sum() / counts.sum())}
+    return result | {f"iou_{label}": float(value) for label, value in enumerate(iou)}
+
+
+def change_point(values):
+    """The index at which a curve (n,) changes from one level and spread to another: the second part starts there.
+
+    Maximum of the likelihood of two normal distributions, each part at least 3 values long; ValueError for n < 6.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 6:
+        raise ValueError(f"a change point needs a curve of at least 6 values, got shape {values.shape}")
+    tiny = 1e-4 + 1e-2 * values.std()  # a part that is constant to the last digit must not win by that alone
+    cost = [
+        sum(len(part) * np.log(part.std() + tiny) for part in np.split(values, [place]))
+        for place in range(3, len(values) - 2)
+    ]
+    return 3 + int(np.argmin(cost))
 
 
 def all_foreground_dice(fraction):

@@ -3,14 +3,18 @@
 Every file of this project is written whole or not at all.
 """
 
+import base64
 import json
 import os
 import platform
 import re
 import tempfile
+import zlib
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 SCHEMA = 1
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-image")
@@ -87,6 +91,18 @@ def load(path):
 def _one_line_lists(text):
     """Indented JSON with each list of numbers on a line of its own, so that a diff shows which run moved."""
     return re.sub(r"\[[-+.\deE,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+
+
+def pack(ids):
+    """Class ids (H, W) uint8 as a short text for a record."""
+    return f"{ids.shape[0]}x{ids.shape[1]}:{base64.b64encode(zlib.compress(ids.tobytes(), 9)).decode()}"
+
+
+def unpack(text):
+    """The class ids (H, W) uint8 behind a text of `pack`."""
+    shape, _, packed = text.partition(":")
+    ids = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8)
+    return ids.reshape([int(side) for side in shape.split("x")])
 
 
 def environment():

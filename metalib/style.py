@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba_array
 
 from metalib import records
 from metalib.labels import IGNORE, family, parse
@@ -22,12 +22,21 @@ COLOURS = {
     "Otsu": "#E69F00",
     "adaptive Gaussian": "#56B4E9",
 }
+# Classes of street scenes, by id: enough for the 19 of Cityscapes; neighbours in the list differ in lightness.
+CLASSES = (
+    *("#9ECAE1", "#7F4F24", "#4D4D4D", "#2E8B57", "#D62728", "#FFD92F", "#8C6BB1", "#F4A582", "#1F3A93", "#E78AC3"),
+    *("#B3DE69", "#00A1A1", "#A6761D", "#CCEBC5", "#810F7C", "#FB6A4A", "#6BAED6", "#BDBDBD", "#253494"),
+)
+NO_CLASS = "#FFFFFF"
 _NAMES = {
     "cl": "CL",
     "rcl_sample": "RCL, {:g} sampled",
     "rcl_flip": "RCL, {:g} flipped",
     "pcl_dilation": "PCL, dilation {:g}",
     "pcl_erosion": "PCL, erosion {:g}",
+    "pcl_closing": "PCL, closing {:g}",
+    "pcl_opening": "PCL, opening {:g}",
+    "pcl_boundary": "PCL, boundary noise {:g}",
     "pcl_skeleton": "PCL, skeleton",
     "rl": "RL, {:g} foreground",
 }
@@ -49,12 +58,34 @@ def colour(recipe, lightness=0.0):
     return tuple(np.array(to_rgb(COLOURS[family(recipe)])) * (1 - lightness) + lightness)
 
 
-def band(ax, x, curves, colour):
+def shades(recipes):
+    """{recipe: colour}, within each family from light to full in the order given."""
+    families = {}
+    for recipe in recipes:
+        families.setdefault(family(recipe), []).append(recipe)
+    return {
+        recipe: colour(recipe, lightness=0.6 * (1 - (place + 1) / len(members)))
+        for members in families.values()
+        for place, recipe in enumerate(members)
+    }
+
+
+def band(ax, x, curves, colour, linestyle="-"):
     """Median of curves (seeds, len(x)) with a band from the smallest to the largest; returns the median (len(x),)."""
     middle = np.median(curves, axis=0)
     ax.fill_between(x, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(x, middle, color=colour)
+    ax.plot(x, middle, color=colour, linestyle=linestyle)
     return middle
+
+
+def curves(ax, lines, gap):
+    """A `band` for each line (x, curves (seeds, len(x)), text, colour, linestyle), its text beside its end unless empty."""
+    ends = []
+    for x, rows, text, ink, linestyle in lines:
+        middle = band(ax, x, rows, ink, linestyle)
+        ends += [(x[-1], middle[-1], text, ink)] * bool(text)
+    if ends:
+        label_ends(ax, ends, gap)
 
 
 def label_ends(ax, ends, gap):
@@ -79,8 +110,24 @@ def show(ax, image, title):
         shown[image == IGNORE] = to_rgb(NOT_LABELLED)
         ax.imshow(shown)
     else:
-        ax.imshow(image, cmap="gray")
+        ax.imshow(image, cmap="gray")  # a colour image stays as it is
     ax.set_title(title)
+    ax.set_axis_off()
+
+
+def show_classes(ax, ids, title):
+    """A picture of class ids (H, W) without axes; IGNORE is white."""
+    palette = to_rgba_array([*CLASSES, NO_CLASS])
+    ax.imshow(palette[np.minimum(ids, len(CLASSES))])
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def class_key(ax, names):
+    """A key to the pictures of `show_classes`, in an axes of its own."""
+    for ink, name in zip(CLASSES, names, strict=False):
+        ax.plot([], [], "s", color=ink, label=name)
+    ax.legend(loc="center", ncols=1 + (len(names) > 6), fontsize=6, handletextpad=0.1, columnspacing=0.5)
     ax.set_axis_off()
 
 

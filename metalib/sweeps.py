@@ -24,7 +24,10 @@ from tqdm.auto import tqdm
 
 from metalib import datasets, records, training
 
-CODE = ("labels", "synthetic", "datasets", "models", "losses", "metrics", "training")
+CODE = (
+    *("labels", "synthetic", "scenes", "folders", "cityscapes", "datasets"),
+    *("models", "losses", "metrics", "training"),
+)
 
 
 def run(configs, *, workers=None, limit_s=None):

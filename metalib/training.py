@@ -3,12 +3,11 @@
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 import torch
 
-from metalib import datasets, labels, losses, metrics, models
+from metalib import datasets, labels, losses, metrics, models, records
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class TrainConfig:
 
     recipe: see `labels.make`; it is applied once to the training labels, never to validation or test labels.
     size in px; train, val, test: numbers of images (None: all); augment: see `datasets.augment`, training images only;
-    exact: label noise of exact counts.
+    exact, one_sided: see `labels.make`; tests: how many, evenly spread over the run, the last at its end (None: one an epoch).
     """
 
     data: str = "er-like"
@@ -30,6 +29,7 @@ class TrainConfig:
     val: int | None = None
     test: int | None = None
     exact: bool = False
+    one_sided: bool = False
     # Paper: silent on augmentation and schedule; six copies, epochs, batch, optimiser and steps are those of the official code.
     augment: bool = True
     epochs: int = 100
@@ -39,17 +39,26 @@ class TrainConfig:
     weight_decay: float = 1e-3
     lr_step_epochs: int = 20
     lr_factor: float = 0.1
+    tests: int | None = None
 
 
 @dataclass
 class History:
-    """What a run measured: `loss` per optimisation step; per epoch, `test` metrics of `metrics.evaluate`, whose `dice_at`
-    uses the threshold that is best on the clean validation images; device, precision and wall time in seconds."""
+    """What a run measured.
+
+    loss: one value an optimisation step; skipped: steps left out because no pixel of the batch was labelled.
+    test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose `dice_at` uses the
+    threshold that is best on the clean validation images; any number of classes: `miou`, `acc`, `iou_...` of
+    `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most likely one.
+    example: class ids of the first test image after the last epoch, see `records.unpack`; seconds: wall time.
+    """
 
     device: str
     precision: str
     loss: list
+    skipped: int
     test: dict
+    example: str
     seconds: float
 
 
@@ -64,43 +73,42 @@ def train(config, device=None):
     start = time.perf_counter()
     device = torch.device(device or default_device())
     sets = {split: _load(config, split) for split in datasets.SPLITS}
-    if config.batch > len(sets["train"].ids):
-        raise ValueError(
-            f"batch is {config.batch}, the training set has {len(sets['train'].ids)} images: choose a smaller batch"
-        )
-    images, noisy = _to(device, sets["train"].images), _to(device, noisy_labels(config, sets["train"]))
-    network = _network(config, sets["train"]).to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, config.lr_step_epochs, config.lr_factor)
-    order = torch.Generator().manual_seed(config.seed)
-    history = History(device.type, precision(device), loss=[], test={}, seconds=0.0)
-    for _ in range(config.epochs):
-        history.loss += _epoch(network, optimiser, images, noisy, config.batch, order)
-        if not np.isfinite(history.loss[-1]):
-            raise ValueError(f"the loss is {history.loss[-1]} after {len(history.loss)} steps: lower lr={config.lr}")
-        schedule.step()
-        for name, value in _test(network, sets, device).items():
-            history.test.setdefault(name, []).append(value)
+    _check_training_set(config, sets["train"])
+    images, noisy = _to(device, sets["train"].images), noisy_labels(config, sets["train"])
+    if (noisy == labels.IGNORE).all():
+        raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
+    history = History(device.type, precision(device), loss=[], skipped=0, test={}, example="", seconds=0.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = models.build(config.model, images.shape[1], sets["train"].classes, config.width)
+        network = network.to(device, memory_format=torch.channels_last)
+        _fit(network, config, images, noisy, sets, history)
     history.seconds = time.perf_counter() - start
     return history
 
 
 def noisy_labels(config, clean):
     """The training labels of a run: one generator an image, so that they depend on seed, image and recipe alone."""
-    seeds = ([config.seed, crc32(name.encode()), crc32(config.recipe.encode())] for name in clean.ids)
+    choices = dict(classes=clean.classes, exact=config.exact, one_sided=config.one_sided)
     made = (
-        labels.make(config.recipe, mask, np.random.default_rng(seed), classes=clean.classes, exact=config.exact)
-        for mask, seed in zip(clean.labels, seeds, strict=True)
+        labels.make(config.recipe, mask, labels.generator(config.recipe, config.seed, name), **choices)
+        for mask, name in zip(clean.labels, clean.ids, strict=True)
     )
     return np.stack(list(made))
 
 
 def predict(network, images, device, batch=32):
     """Probabilities of the foreground, float32 (N, H, W), for standardised images (N, C, H, W); evaluation mode."""
-    network.eval()
-    with torch.inference_mode(), _autocast(device):
-        chunks = [network(part)[:, 0].float().sigmoid() for part in _to(device, images).split(batch)]
-    return torch.cat(chunks).cpu().numpy()
+    return np.concatenate([logits[:, 0].sigmoid().cpu().numpy() for logits in _logits(network, images, device, batch)])
+
+
+def predict_classes(network, images, device, batch=32):
+    """The most and the least likely class of every pixel, uint8 (2, N, H, W), of a network with K > 1; see `predict`."""
+    chunks = [
+        torch.stack([logits.argmax(dim=1), logits.argmin(dim=1)]).to(torch.uint8).cpu().numpy()
+        for logits in _logits(network, images, device, batch)
+    ]
+    return np.concatenate(chunks, axis=1)
 
 
 def default_device():
@@ -123,10 +131,17 @@ def _load(config, split):
     return data._replace(images=datasets.standardise(data.images, data.ids))
 
 
-def _network(config, data):
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        return models.build(config.model, data.images.shape[1], data.classes, config.width)
+def _check_training_set(config, data):
+    if config.batch > len(data.ids):
+        raise ValueError(
+            f"batch is {config.batch}, the training set has {len(data.ids)} images: choose a smaller batch"
+        )
+    absent = [label for label in range(data.classes) if not (data.labels == label).any()]
+    if absent:
+        raise ValueError(
+            f"class {absent[0]} ({data.names[absent[0]]}) occurs in none of the {len(data.ids)} training images: "
+            "take more of them, or merge the class with another"
+        )
 
 
 def _to(device, array):
@@ -138,25 +153,84 @@ def _autocast(device):
     return torch.autocast(device.type, torch.bfloat16) if precision(device) == "bfloat16" else nullcontext()
 
 
-def _epoch(network, optimiser, images, noisy, batch, order):
-    """One pass over the data in random order; returns the loss of each step."""
+def _logits(network, images, device, batch):
+    network.eval()
+    with torch.inference_mode(), _autocast(device):
+        for part in _to(device, images).split(batch):
+            yield network(part).float()
+
+
+def _fit(network, config, images, noisy, sets, history):
+    """All optimisation steps and tests of a run; fills the history."""
+    optimiser = torch.optim.SGD(network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
+    targets, labelled = _to(images.device, noisy), (noisy != labels.IGNORE).any(axis=(1, 2))
+    batches, per_epoch = _batches(config, len(images))
+    tests = config.tests or config.epochs
+    due = {round(len(batches) * (number + 1) / tests) for number in range(tests)}
+    losses_so_far = []
+    for step, batch in enumerate(batches, 1):
+        epoch = (step - 1) // per_epoch
+        optimiser.param_groups[0]["lr"] = config.lr * config.lr_factor ** (epoch // config.lr_step_epochs)
+        if labelled[batch].any():
+            losses_so_far.append(_step(network, optimiser, images[batch], targets[batch]))
+        else:
+            history.skipped += 1
+        if step in due:
+            history.loss = _finite(losses_so_far, config.lr)
+            results, found = _test(network, sets, images.device)
+            for name, value in {"epoch": step / per_epoch, **results}.items():
+                history.test.setdefault(name, []).append(value)
+    history.example = records.pack(found[0])
+
+
+def _batches(config, count):
+    """Image indices of every step, a list of arrays (batch,), each epoch in an order of its own; and the steps an epoch."""
     # Paper: silent on the last, incomplete batch; it is left out here.
+    rng = np.random.default_rng(config.seed)
+    per_epoch = count // config.batch
+    epochs = (rng.permutation(count)[: per_epoch * config.batch] for _ in range(config.epochs))
+    return [batch for epoch in epochs for batch in epoch.reshape(per_epoch, config.batch)], per_epoch
+
+
+def _step(network, optimiser, images, targets):
+    """One optimisation step; returns the loss, still on the device."""
     network.train()
-    steps = []
-    shuffled = torch.randperm(len(images), generator=order).to(images.device)
-    for chosen in shuffled[: len(images) // batch * batch].split(batch):
-        with _autocast(images.device):
-            logits = network(images[chosen])
-        loss = losses.cross_entropy(logits, noisy[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        steps.append(loss.detach())
-    return torch.stack(steps).tolist()
+    with _autocast(images.device):
+        logits = network(images)
+    loss = losses.cross_entropy(logits, targets)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
+
+
+def _finite(steps, lr):
+    """The losses as numbers; ValueError where the last is not finite."""
+    values = torch.stack(steps).tolist() if steps else []
+    if values and not np.isfinite(values[-1]):
+        raise ValueError(f"the loss is {values[-1]} after {len(values)} steps: lower lr={lr}")
+    return values
 
 
 def _test(network, sets, device):
-    """Metrics on test images; `dice_at` uses the threshold that is best on validation images with their clean labels."""
+    """Metrics on the test images, and the class ids (N, H, W) found in them."""
+    return (_test_two_classes if sets["test"].classes == 2 else _test_many_classes)(network, sets, device)
+
+
+def _test_two_classes(network, sets, device):
+    """`dice_at` uses the threshold that is best on validation images with their clean labels; so do the class ids."""
     # Paper: the official code reports the best of 50 thresholds on the test images, averaged over images.
     chosen = metrics.evaluate(predict(network, sets["val"].images, device), sets["val"].labels)["threshold_best"]
-    return metrics.evaluate(predict(network, sets["test"].images, device), sets["test"].labels, chosen)
+    scores, truth = predict(network, sets["test"].images, device), sets["test"].labels
+    of_classes = _class_metrics((scores > 0.5).astype(np.uint8), (scores <= 0.5).astype(np.uint8), truth, 2)
+    return of_classes | metrics.evaluate(scores, truth, chosen), (scores > chosen).astype(np.uint8)
+
+
+def _test_many_classes(network, sets, device):
+    most, least = predict_classes(network, sets["test"].images, device)
+    return _class_metrics(most, least, sets["test"].labels, sets["test"].classes), most
+
+
+def _class_metrics(most, least, truth, classes):
+    inverted = metrics.evaluate_classes(least, truth, classes)["miou"]
+    return metrics.evaluate_classes(most, truth, classes) | {"miou_inverted": inverted}

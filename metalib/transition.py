@@ -5,7 +5,7 @@ A matrix is (M, M) float64; rows are the clean class, columns the noisy one (pap
 
 import numpy as np
 
-from metalib.labels import IGNORE, check, check_matrix, check_ratio, parse
+from metalib.labels import check, check_matrix, check_ratio, confusion, parse
 
 
 def flip_matrix(p, classes=2):
@@ -20,14 +20,18 @@ def random_matrix(p):
     return np.array([[1 - p, p], [1 - p, p]])
 
 
-def matrix(recipe, classes=2):
+def matrix(recipe, classes=2, *, one_sided=False):
     """The matrix of a random recipe. Sampling keeps the labels that it keeps, so its matrix is the identity.
+
+    one_sided: the official code's sampling, which turns foreground that is not kept into background (see `labels.sample`).
 
     ValueError for PCL recipes: they move boundaries and have no matrix that is the same for every pixel.
     """
     name, value = parse(recipe)
     if name == "rcl_flip":
         return flip_matrix(value, classes)
+    if name == "rcl_sample" and one_sided:
+        return np.array([[1, 0], [1 - value, value]])
     if name == "rl" and classes == 2:
         return random_matrix(value)
     if name in ("cl", "rcl_sample"):
@@ -37,16 +41,7 @@ def matrix(recipe, classes=2):
 
 def estimate(clean, noisy, classes=2):
     """Relative frequency of noisy classes (columns) given the clean class (rows), over pixels where neither is IGNORE."""
-    clean, noisy = np.asarray(clean), np.asarray(noisy)
-    if clean.shape != noisy.shape:
-        raise ValueError(
-            f"clean labels have shape {clean.shape}, noisy ones {noisy.shape}: they must be the same pixels"
-        )
-    known = (clean != IGNORE) & (noisy != IGNORE)
-    pairs = clean[known].astype(np.intp) * classes + noisy[known]
-    if not known.any() or max(clean[known].max(), noisy[known].max()) >= classes:
-        raise ValueError(f"labels must hold class ids below classes={classes} in at least one pixel")
-    counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    counts = confusion(clean, noisy, classes)
     absent = np.flatnonzero(counts.sum(axis=1) == 0)
     if len(absent):
         raise ValueError(f"class {absent[0]} does not occur in the clean labels: its row cannot be estimated")
@@ -82,6 +77,19 @@ def information(matrix, prior):
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     some = joint > 0
     return max(0.0, float(np.sum(joint[some] * np.log2(joint[some] / independent[some]))))
+
+
+def effective_share(p):
+    """How many clean labels one label under binary flips `p` in (0, 0.5) is worth: (1 - 2p)^2 / (4p(1 - p)).
+
+    It is the squared difference of the label's mean between the classes over four times its variance.
+    """
+    return (1 - 2 * p) ** 2 / (4 * p * (1 - p))
+
+
+def flip_of_share(share):
+    """The flip probability in (0, 0.5) of an effective share > 0; inverse of `effective_share`."""
+    return (1 - np.sqrt(share / (1 + share))) / 2
 
 
 def _check_prior(prior, matrix):

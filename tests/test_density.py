@@ -116,3 +116,25 @@ def test_window_law():
 def test_bad_windows_labels_and_kernels_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         density.density_map(*arguments)
+
+
+def test_the_distance_of_densities_is_a_total_variation(rng):
+    clean = (rng.random((3, 32, 32)) < 0.3).astype(np.uint8)
+    assert density.distance(clean, clean, 5) == 0
+    halves = np.zeros((2, 1, 32, 64), np.uint8)
+    halves[0, :, :, :20], halves[1, :, :, 44:] = 1, 1
+    assert density.distance(*halves, 5) == pytest.approx(1)  # no window sees both
+    noisy = labels.flip(clean, 0.2, rng)
+    maps = [np.stack([density.density_map(image, 5) * image.sum() for image in each]) for each in (clean, noisy)]
+    expected = np.abs(np.subtract(*(each / each.sum() for each in maps))).sum() / 2
+    assert density.distance(clean, noisy, 5) == pytest.approx(expected)
+
+
+def test_an_image_that_lost_its_label_counts_as_empty():
+    clean, eroded = np.ones((2, 2, 8, 8), np.uint8)
+    eroded[1] = 0
+    assert density.distance(clean, eroded, 3) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="label 1 does not occur"):
+        density.distance(clean, 0 * clean, 3)
+    with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
+        density.distance(clean[0], eroded[0], 3)

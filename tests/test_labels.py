@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,7 +12,10 @@ from metalib.labels import IGNORE
 masks = arrays(np.uint8, st.tuples(st.integers(3, 20), st.integers(3, 20)), elements=st.integers(0, 1))
 ratios = st.floats(0, 1)
 seeds = st.integers(0, 2**32)
-RECIPES = ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation", "pcl_erosion:2", "pcl_skeleton", "rl:0.1")
+RECIPES = (
+    *("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation", "pcl_erosion:2", "pcl_skeleton", "rl:0.1"),
+    *("pcl_closing", "pcl_opening:2", "pcl_boundary:3"),
+)
 
 
 def standard_errors(count, n, p):
@@ -164,7 +168,7 @@ def test_ratios_outside_the_unit_interval_are_named(p, rng):
         ("rcl_flips:0.1", "unknown recipe 'rcl_flips:0.1'"),
         ("rcl_flip", "could not convert"),
         ("rcl_flip:45", r"rcl_flip is 45.0, expected a fraction"),
-        ("pcl_dilation:0", "px is 0"),
+        ("pcl_dilation:0", "0 passes were asked for"),
         ("pcl_dilation:x", "invalid literal"),
         ("cl:3", "unknown recipe"),
     ],
@@ -195,4 +199,66 @@ def test_matrices_that_are_not_row_stochastic_are_named(matrix, message, rng):
 
 
 def test_family_is_the_papers_abbreviation():
-    assert [labels.family(recipe) for recipe in RECIPES] == ["CL", "RCL", "RCL", "PCL", "PCL", "PCL", "RL"]
+    assert [labels.family(recipe) for recipe in RECIPES] == ["CL", "RCL", "RCL", *["PCL"] * 3, "RL", *["PCL"] * 3]
+
+
+@given(mask=masks, px=st.integers(1, 3))
+def test_closing_and_opening_are_those_of_the_library(mask, px):
+    square, padded = np.ones((2 * px + 1,) * 2), np.pad(mask, 8, mode="edge")
+    for recipe, theirs in (("pcl_closing", morphology.closing), ("pcl_opening", morphology.opening)):
+        inner = labels.make(f"{recipe}:{px}", padded, None)[8:-8, 8:-8]
+        np.testing.assert_array_equal(inner, theirs(padded, square)[8:-8, 8:-8])
+
+
+@given(mask=masks, steps=st.integers(1, 4), seed=seeds)
+def test_boundary_noise_changes_pixels_near_a_boundary_only(mask, steps, seed):
+    noisy = labels.jitter(mask, steps, np.random.default_rng(seed))
+    changed = noisy != mask
+    near = labels.dilate(mask, steps) != labels.erode(mask, steps)
+    assert not (changed & ~near).any()
+
+
+def test_boundary_noise_grows_and_keeps_the_expected_foreground(rng):
+    mask = np.zeros((64, 128, 128), np.uint8)
+    mask[:, 32:96, 32:96] = 1
+    shares = [labels.jitter(mask, steps, rng) for steps in (1, 4, 16)]
+    wrong = [(noisy != mask).mean() for noisy in shares]
+    assert wrong[0] < wrong[1] < wrong[2]
+    # Each of the 9 sources is equally likely, and a square far from the border loses what it gains.
+    assert abs(shares[0].mean() - mask.mean()) < 5 * np.sqrt(0.25 * 4 * 64 * 2 / 128**4 / 64)
+    column = mask[0, 64].astype(float)
+    expected = np.convolve(column, np.full(3, 1 / 3), "same")  # of a straight edge after one step
+    measured = labels.jitter(np.tile(mask[:1, 64:65, :], (4000, 3, 1)), 1, rng)[:, 1].mean(axis=0)
+    assert (np.abs(measured - expected) < 5 * np.sqrt(0.25 / 4000)).all()
+
+
+def test_one_sided_sampling_turns_foreground_into_background_and_keeps_background(rng):
+    mask = (rng.random((256, 256)) < 0.3).astype(np.uint8)
+    noisy = labels.sample(mask, 0.1, rng, one_sided=True)
+    np.testing.assert_array_equal(noisy[mask == 0], 0)
+    assert standard_errors(noisy[mask == 1].sum(), mask.sum(), 0.1) < 5
+    np.testing.assert_allclose(
+        transition.estimate(mask, noisy), transition.matrix("rcl_sample:0.1", one_sided=True), atol=0.02
+    )
+    exact = labels.make("rcl_sample:0.1", mask, rng, exact=True, one_sided=True)
+    assert exact.sum() == np.ceil(0.1 * mask.sum())
+    with pytest.raises(ValueError, match="one_sided sampling is defined for two classes, got classes=3"):
+        labels.sample(mask, 0.1, rng, classes=3, one_sided=True)
+
+
+def test_generators_differ_by_recipe_and_by_each_seed_and_repeat():
+    def draw(*key):
+        return labels.generator(*key).random()
+
+    keys = [("rl:0.1", 0), ("rl:0.3", 0), ("rl:0.1", 1), ("rl:0.1", 0, "a"), ("rl:0.1", 0, "b")]
+    assert len({draw(*key) for key in keys}) == len(keys)
+    assert draw("rl:0.1", 0, "a") == draw("rl:0.1", 0, "a")
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_confusion_counts_pairs_of_known_pixels(rng, classes):
+    first, second = (rng.integers(0, classes, (3, 20, 20)).astype(np.uint8) for _ in range(2))
+    first[0, :5], second[1, :7] = IGNORE, IGNORE
+    known = (first != IGNORE) & (second != IGNORE)
+    theirs = sklearn.metrics.confusion_matrix(first[known], second[known], labels=range(classes))
+    np.testing.assert_array_equal(labels.confusion(first, second, classes), theirs)

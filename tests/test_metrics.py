@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_score
 
 from metalib import metrics
 from metalib.labels import IGNORE
@@ -130,3 +130,44 @@ def test_ignored_pixels_do_not_count(rng):
 def test_bad_scores_and_labels_are_named(scores, truth, message):
     with pytest.raises(ValueError, match=message):
         metrics.evaluate(scores, truth)
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_intersection_over_union_is_that_of_scikit_learn(rng, classes):
+    truth, found = (rng.integers(0, classes, (3, 20, 20)).astype(np.uint8) for _ in range(2))
+    truth[0, :4] = IGNORE
+    known = truth != IGNORE
+    result = metrics.evaluate_classes(found, truth, classes)
+    theirs = jaccard_score(truth[known], found[known], average=None, labels=range(classes))
+    np.testing.assert_allclose([result[f"iou_{label}"] for label in range(classes)], theirs)
+    assert result["miou"] == pytest.approx(theirs.mean())
+    assert result["acc"] == pytest.approx(accuracy_score(truth[known], found[known]))
+
+
+def test_a_class_that_nobody_saw_and_nobody_predicted_is_left_out_of_the_mean():
+    truth = np.zeros((1, 2, 2), np.uint8)
+    found = np.array([[[0, 0], [0, 1]]], np.uint8)
+    result = metrics.evaluate_classes(found, truth, 3)
+    assert (result["iou_0"], result["iou_1"]) == (0.75, 0.0)
+    assert np.isnan(result["iou_2"])
+    assert result["miou"] == pytest.approx(0.375)
+
+
+def test_predicted_classes_of_other_shapes_or_ids_are_refused():
+    truth = np.zeros((1, 2, 2), np.uint8)
+    with pytest.raises(ValueError, match=r"\(1, 2, 2\) and \(1, 2, 3\)"):
+        metrics.evaluate_classes(np.zeros((1, 2, 3), np.uint8), truth, 3)
+    with pytest.raises(ValueError, match="class ids below classes=3"):
+        metrics.evaluate_classes(np.full((1, 2, 2), 3, np.uint8), truth, 3)
+
+
+@given(place=st.integers(6, 24), seed=st.integers(0, 1000))
+def test_a_change_of_level_and_spread_is_found(place, seed):
+    rng = np.random.default_rng(seed)
+    curve = np.concatenate([rng.normal(0.7, 0.1, place), rng.normal(0.4, 0.005, 30 - place)])
+    assert abs(metrics.change_point(curve) - place) <= 2
+
+
+def test_curves_too_short_for_a_change_point_are_refused():
+    with pytest.raises(ValueError, match=r"at least 6 values, got shape \(5,\)"):
+        metrics.change_point(np.arange(5))

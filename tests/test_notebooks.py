@@ -23,7 +23,16 @@ def checked_cells(notebook):
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NUMBERED] == ["01_label_noise", "02_training_curves", "06_meta_structure_maps"]
+    assert [path.stem for path in NUMBERED] == [
+        "01_label_noise",
+        "02_training_curves",
+        "03_multiclass_labels",
+        "04_perturbed_labels",
+        "05_random_labels",
+        "06_meta_structure_maps",
+        "10_effective_pixels",
+        "11_text_and_code",
+    ]
     assert "_template" in {path.stem for path in NOTEBOOKS}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalib import datasets, labels, training
+from metalib import datasets, labels, records, training
 from metalib.training import TrainConfig
 
 TINY = TrainConfig(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1)
@@ -18,6 +18,121 @@ def test_a_run_has_a_loss_a_step_and_metrics_an_epoch():
     assert all(best >= at for best, at in zip(history.test["dice_best"], history.test["dice_at"], strict=True))
     assert history.device == "cpu" or torch.cuda.is_available()
     assert history.seconds > 0
+
+
+def test_tests_are_spread_evenly_and_the_last_is_at_the_end():
+    history = training.train(replace(TINY, epochs=3, tests=4))
+    assert history.test["epoch"] == [1.0, 1.5, 2.0, 3.0]  # of 6 steps, after 2 (rounded from 1.5), 3, 4 (4.5) and 6
+    assert len(history.loss) == 6
+
+
+def test_more_tests_change_no_step():
+    few, many = (training.train(replace(TINY, epochs=2, tests=tests)) for tests in (1, 4))
+    assert few.loss == many.loss
+    assert few.test["dice_at"][-1] == many.test["dice_at"][-1]
+
+
+def test_the_example_is_what_was_found_in_the_first_test_image():
+    history = training.train(TINY)
+    truth = datasets.load("er-like", "test", size=32, limit=4).labels[0]
+    found = records.unpack(history.example)
+    assert (found.shape, found.dtype) == (truth.shape, np.uint8)
+    assert set(np.unique(found)) <= {0, 1}
+
+
+STREET = replace(TINY, data="street-like", model="deeplabv3_light", tests=1)
+
+
+def test_many_classes_are_scored_by_miou_of_the_most_and_the_least_likely_class():
+    history = training.train(STREET)
+    assert {"miou", "miou_inverted", "acc", *(f"iou_{label}" for label in range(6))} <= history.test.keys()
+    assert "dice_at" not in history.test
+    assert records.unpack(history.example).shape == (32, 64)
+
+
+def test_the_least_likely_class_is_the_least_of_the_scores():
+    logits = torch.randn(3, 4, 8, 8)
+    most, least = training.predict_classes(
+        FixedNetwork(logits), np.zeros((3, 1, 8, 8), np.float32), torch.device("cpu")
+    )
+    np.testing.assert_array_equal(most, logits.argmax(dim=1))
+    np.testing.assert_array_equal(least, logits.argmin(dim=1))
+    assert most.dtype == least.dtype == np.uint8
+
+
+class FixedNetwork(torch.nn.Module):
+    """Returns the same logits, whatever it is shown."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, _):
+        return self.logits
+
+
+@pytest.mark.parametrize("model", ["unet", "deeplabv3plus_light"])  # dropout draws from the seed as well
+def test_a_seed_fixes_every_network(model):
+    first, again = (training.train(replace(TINY, model=model, epochs=1)) for _ in range(2))
+    assert (first.loss, first.test) == (again.loss, again.test)
+
+
+def test_the_learning_rate_falls_in_steps(monkeypatch):
+    rates, step = [], torch.optim.SGD.step
+
+    def spy(self, *given):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *given)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spy)
+    training.train(replace(TINY, epochs=3, lr=0.2, lr_step_epochs=2))
+    assert rates == pytest.approx([0.2] * 4 + [0.02] * 2)
+
+
+def test_one_labelled_image_makes_a_batch_usable(monkeypatch):
+    make, calls = labels.make, []
+
+    def first_image_only(recipe, mask, *given, **choices):
+        calls.append(recipe)
+        made = make(recipe, mask, *given, **choices)
+        return made if len(calls) == 1 else np.full_like(made, labels.IGNORE)
+
+    monkeypatch.setattr(labels, "make", first_image_only)
+    history = training.train(TINY)
+    assert (len(history.loss), history.skipped) == (2, 2)  # the image is in one of the two batches of each epoch
+    assert np.isfinite(history.loss).all()
+
+
+def test_a_class_that_no_training_image_shows_is_named(monkeypatch):
+    load = datasets.load
+
+    def without_poles(*given, **choices):
+        found = load(*given, **choices)
+        return found._replace(labels=np.where(found.labels == 5, 1, found.labels).astype(np.uint8))
+
+    monkeypatch.setattr(datasets, "load", without_poles)
+    with pytest.raises(ValueError, match=r"class 5 \(pole\) occurs in none of the 8 training images"):
+        training.train(STREET)
+
+
+def test_labels_beyond_the_classes_of_the_network_are_named(monkeypatch):
+    load = datasets.load
+
+    def one_too_many(*given, **choices):
+        found = load(*given, **choices)
+        return found._replace(labels=np.where(found.labels == 5, np.arange(64) % 2 + 5, found.labels).astype(np.uint8))
+
+    monkeypatch.setattr(datasets, "load", one_too_many)
+    with pytest.raises(ValueError, match=r"labels hold the values \[6\], expected 0..5"):
+        training.train(replace(STREET, data="street-like"))
+
+
+def test_the_official_sampling_reaches_the_labels():
+    clean = datasets.load("er-like", "train", size=32, limit=4)
+    config = replace(TINY, recipe="rcl_sample:0.1", exact=True, one_sided=True)
+    noisy = training.noisy_labels(config, clean)
+    assert not (noisy == labels.IGNORE).any()
+    assert [image.sum() for image in noisy] == [np.ceil(0.1 * image.sum()) for image in clean.labels.astype(int)]
 
 
 def test_augmentation_multiplies_the_training_images_alone():
@@ -95,6 +210,7 @@ def test_noise_depends_on_seed_image_and_recipe_alone():
         ({"batch": 9}, "batch is 9, the training set has 8 images"),
         ({"size": 40}, "images of 40x40 px do not fit the network"),
         ({"lr": 1e30}, "lower lr=1e"),
+        ({"recipe": "rcl_sample:0"}, "recipe 'rcl_sample:0' leaves no labelled pixel"),
     ],
 )
 def test_bad_configurations_are_named(changes, message):

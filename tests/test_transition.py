@@ -71,7 +71,7 @@ def test_bad_pairs_and_priors_are_named():
     mask = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="class 1 does not occur"):
         transition.estimate(mask, mask)
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), noisy ones \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"shapes \(4, 4\) and \(2, 2\) must be those of the same pixels"):
         transition.estimate(mask, mask[:2, :2])
     with pytest.raises(ValueError, match="class ids below classes=2"):
         transition.estimate(mask + 7, mask)
@@ -79,3 +79,15 @@ def test_bad_pairs_and_priors_are_named():
         transition.information(transition.flip_matrix(0.1), [0.5, 0.6])
     with pytest.raises(ValueError, match="p is 2"):
         transition.flip_matrix(2)
+
+
+def test_the_effective_share_has_its_closed_form_and_inverse():
+    assert transition.effective_share(0.45) == pytest.approx(0.01 / 0.99)
+    for p in (0.1, 0.3, 0.45, 0.49):
+        assert transition.flip_of_share(transition.effective_share(p)) == pytest.approx(p)
+
+
+def test_one_sided_sampling_has_full_rank_and_the_determinant_of_what_is_kept():
+    matrix = transition.matrix("rcl_sample:0.1", one_sided=True)
+    assert np.linalg.det(matrix) == pytest.approx(0.1)
+    assert transition.rank(matrix) == 2

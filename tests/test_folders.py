@@ -1,0 +1,446 @@
+"""Multi-class folders, the official layouts of ER and MITO, and Cityscapes."""
+
+import json
+import os
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from torchvision.datasets import Cityscapes
+
+from metalib import datasets, folders
+from metalib.labels import IGNORE
+
+NAMES = ["sky", "road", "car"]
+
+
+def write_classes(folder, names=NAMES, **other):
+    (folder / "classes.json").write_text(json.dumps({"classes": names, "ignore_index": 255} | other))
+
+
+def write_split(part, stems=("a", "b"), shape=(24, 36), suffix=".png"):
+    """Images and class ids 0 to 2 and 255; returns the ids of the first image."""
+    rng = np.random.default_rng(0)
+    for kind in ("images", "labels"):
+        (part / kind).mkdir(parents=True)
+    ids = rng.choice(np.array([0, 1, 2, 255], np.uint8), (len(stems), *shape))
+    for stem, mask in zip(stems, ids, strict=True):
+        iio.imwrite(part / "images" / f"{stem}{suffix}", rng.integers(0, 255, (*shape, 3)).astype(np.uint8))
+        iio.imwrite(part / "labels" / f"{stem}.png", mask)
+    return ids[0]
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A folder of three classes; its training images are 24 x 36 px."""
+    write_classes(tmp_path)
+    write_split(tmp_path / "train")
+    return tmp_path
+
+
+@pytest.fixture
+def street():
+    """Folder of the real street scenes; tests that need it are skipped where it is absent."""
+    try:
+        return datasets.folder("street")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+def test_class_ids_are_read_with_their_names_and_void(tmp_path, suffix):
+    write_classes(tmp_path, palette=[[0, 0, 0]] * 3)
+    ids = write_split(tmp_path / "val", suffix=suffix)
+    found = datasets.load(tmp_path, "val")
+    assert (found.images.shape, found.images.dtype) == ((2, 3, 24, 36), np.float32)
+    assert (found.labels.shape, found.labels.dtype) == ((2, 24, 36), np.uint8)
+    np.testing.assert_array_equal(found.labels[0], ids)
+    assert (found.ids, found.classes, found.names) == (("a", "b"), 3, tuple(NAMES))
+    pixels = iio.imread(tmp_path / "val" / "images" / f"a{suffix}")
+    np.testing.assert_array_equal(found.images[0], np.moveaxis(pixels, -1, 0).astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_wide_images_are_reduced_to_a_shorter_side_and_ids_by_one_pixel_of_each_block(several, factor):
+    whole = datasets.load(several, "train")
+    small = datasets.load(several, "train", size=24 // factor)
+    assert small.images.shape == (2, 3, 24 // factor, 36 // factor)
+    for row, column in ((0, 0), (3, 5), (5, 8)):
+        block = (..., *(slice(factor * n, factor * (n + 1)) for n in (row, column)))
+        np.testing.assert_allclose(small.images[..., row, column], whole.images[block].mean(axis=(2, 3)), atol=1e-6)
+        np.testing.assert_array_equal(small.labels[:, row, column], whole.labels[block][:, factor // 2, factor // 2])
+    assert (small.labels == IGNORE).any()
+
+
+def test_the_shorter_side_may_be_the_width(tmp_path):
+    write_classes(tmp_path)
+    write_split(tmp_path / "train", shape=(36, 24))
+    assert datasets.load(tmp_path, "train", size=12).labels.shape == (2, 18, 12)
+
+
+@pytest.mark.parametrize("size", [16, 48, 3, 5])  # 24 / 16 is not whole, 48 enlarges, 36 is no multiple of 24 / 3 = 8
+def test_sizes_that_no_whole_factor_gives_are_refused_with_those_it_gives(several, size):
+    with pytest.raises(
+        ValueError, match=rf"a.png is 24 x 36 px, .*size={size} .* choose a size of 24, 12, 8, 6, 4, 2, or"
+    ):
+        datasets.load(several, "train", size=size)
+
+
+def test_binary_masks_that_are_not_square_are_reduced_by_majority(several):
+    (several / "classes.json").unlink()
+    mask = np.zeros((24, 36), np.uint8)
+    mask[0, 0] = mask[2:4, 2] = 255
+    for stem in ("a", "b"):
+        iio.imwrite(several / "train" / "labels" / f"{stem}.png", mask)
+    small = datasets.load(several, "train", size=12).labels[0]
+    assert small.shape == (12, 18)
+    assert np.argwhere(small).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2",
+        "[]",
+        "{}",
+        '{"classes": "abc", "ignore_index": 255}',
+        '{"classes": ["a", "b", 3], "ignore_index": 255}',
+        '{"classes": ["a", "b", "b"], "ignore_index": 255}',
+        '{"classes": ["a", "b"], "ignore_index": 255}',
+        '{"classes": ["a", "b", "c"]}',
+        '{"classes": ["a", "b", "c"], "ignore_index": 0}',
+        json.dumps({"classes": [str(n) for n in range(256)], "ignore_index": 255}),
+    ],
+)
+def test_a_broken_or_incomplete_list_of_classes_is_named(several, text):
+    (several / "classes.json").write_text(text)
+    with pytest.raises(ValueError, match=r'classes.json is (no JSON|incomplete).*expected {"classes": '):
+        datasets.load(several, "train")
+
+
+def test_a_list_of_classes_that_is_no_text_is_named(several):
+    (several / "classes.json").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ValueError, match=r"classes.json is no JSON"):
+        datasets.load(several, "train")
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            np.full((24, 36), 3, np.uint8),
+            r"b.png holds the value 3, more classes than classes.json lists: it names 0 to 2",
+        ),
+        (np.full((24, 36), 254, np.uint8), r"b.png holds the value 254, more classes than classes.json lists"),
+        (np.full((24, 36), 1, np.uint16), r"b.png is a mask of uint16, expected class ids as uint8"),
+        (np.zeros((24, 36, 3), np.uint8), r"b.png is a mask of shape \(24, 36, 3\): save it as one gray channel"),
+        (np.zeros((36, 24), np.uint8), r"b.png is \(24, 36\) px, its mask .*b.png is \(36, 24\)"),
+    ],
+)
+def test_masks_that_are_no_class_ids_are_named(several, mask, message):
+    iio.imwrite(several / "train" / "labels" / "b.png", mask)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(several, "train")
+
+
+def test_class_ids_without_a_list_of_classes_are_told_what_they_need(several):
+    (several / "classes.json").unlink()
+    with pytest.raises(ValueError, match=r"a.png .*values \[0, 1, 2, 255\], .*several classes need classes.json"):
+        datasets.load(several, "train")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_labels_are_never_read_from_jpeg(several, suffix):
+    labels = several / "train" / "labels"
+    iio.imwrite(labels / f"b{suffix}", iio.imread(labels / "b.png"))
+    (labels / "b.png").unlink()
+    with pytest.raises(
+        ValueError, match=rf"b{suffix} is a JPEG, whose compression changes labels: save them anew as PNG"
+    ):
+        datasets.load(several, "train")
+
+
+def test_real_streets_have_eleven_classes(street):
+    found = datasets.load("street", "val", size=96, limit=12)
+    assert found.images.shape == (12, 3, 96, 128)
+    assert (found.classes, found.names[:2]) == (11, ("sky", "building"))
+    assert set(np.unique(found.labels)) - {IGNORE} <= set(range(11))
+    assert 0.15 < (found.labels == 0).mean() + (found.labels == 1).mean() < 0.6
+    counts = {split: len(list((street / split / "labels").iterdir())) for split in datasets.SPLITS}
+    assert counts == {"train": 367, "val": 101, "test": 233}
+
+
+def test_a_few_images_of_a_real_set_stem_from_all_its_films(street):
+    films = {name.split("_")[0] for name in datasets.load("street", "train", size=24, limit=24).ids}
+    assert films == {"0001TP", "0006R0", "0016E5"}
+
+
+ER = {"train": 157, "val": 28, "test": 38}
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory):
+    """The folder layout of the ER and MITO sets: three distinct images a split, the others hard links to them."""
+    root = tmp_path_factory.mktemp("official")
+    rng = np.random.default_rng(0)
+    for name, counts in (("er", ER), ("mito", {"train": 165, "val": 8, "test": 10})):
+        for split, count in counts.items():
+            parts = [root / name / split / kind for kind in ("images", "labels")]
+            for part in parts:
+                part.mkdir(parents=True)
+            for index in range(count):
+                files = [
+                    part / f"{split}_{index:03d}{suffix}" for part, suffix in zip(parts, (".tif", ".TIF"), strict=True)
+                ]
+                if index < 3:
+                    mask = rng.random((256, 256)) < 0.3
+                    tifffile.imwrite(files[0], rng.integers(0, 65536, (256, 256)).astype(np.uint16))
+                    tifffile.imwrite(files[1], mask.astype(np.uint8) * 255)
+                else:
+                    for part, file in zip(parts, files, strict=True):
+                        os.link(part / f"{split}_{index % 3:03d}{file.suffix}", file)
+    return root
+
+
+@pytest.fixture
+def er(official, tmp_path):
+    """A folder with a copy of the official ER set that a test may spoil; its files are links, so replace, do not write."""
+    shutil.copytree(official / "er", tmp_path / "er", copy_function=os.link)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "counts"), [("er", (157, 28, 38)), ("mito", (165, 8, 10))])
+def test_the_official_sets_are_read_at_full_depth(official, name, counts):
+    for split, count in zip(datasets.SPLITS, counts, strict=True):
+        found = datasets.load(name, split, official, size=64)
+        assert (found.images.shape, found.labels.shape) == ((count, 1, 64, 64), (count, 64, 64))
+        assert (found.names, len(set(found.ids))) == (("background", "foreground"), count)
+    one = datasets.load(name, "test", official, limit=1)
+    part = official / name / "test"
+    image = tifffile.imread(part / "images" / f"{one.ids[0]}.tif")
+    np.testing.assert_array_equal(one.images[0, 0], image.astype(np.float32) / 65535)
+    np.testing.assert_array_equal(one.labels[0], tifffile.imread(part / "labels" / f"{one.ids[0]}.TIF") // 255)
+
+
+def test_a_missing_image_of_an_official_set_is_counted_even_for_a_few(er):
+    for kind, suffix in (("images", ".tif"), ("labels", ".TIF")):
+        (er / "er" / "val" / kind / f"val_005{suffix}").unlink()
+    with pytest.raises(ValueError, match=r"er.val holds 27 images, expected 28: .*IEEE DataPort"):
+        datasets.load("er", "val", er, limit=2)
+    assert len(datasets.load("er", "test", er, limit=2).ids) == 2
+
+
+@pytest.mark.parametrize(("name", "found", "count"), [("er", 942, 157), ("mito", 990, 165)])
+def test_the_official_augmentation_is_recognised(official, tmp_path, name, found, count):
+    for kind, suffix in (("images", ".tif"), ("labels", ".TIF")):
+        (tmp_path / name / "train" / kind).mkdir(parents=True)
+        for file in (official / name / "train" / kind).iterdir():
+            for turn in range(1, 7):
+                os.link(file, tmp_path / name / "train" / kind / f"{file.stem}_{turn}{suffix}")
+    message = (
+        rf"train holds {found} images, expected {count}: .*six copies.*metalib augments by itself.*keep the originals"
+    )
+    with pytest.raises(ValueError, match=message):
+        datasets.load(name, "train", tmp_path, limit=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "message"),
+    [
+        (
+            "images",
+            np.zeros((256, 256), np.uint8),
+            r"val_004.tif is \(256, 256\) px of uint8, .* \(256, 256\) px of uint16",
+        ),
+        ("images", np.zeros((128, 128), np.uint16), r"val_004.tif is \(128, 128\) px of uint16, .* \(256, 256\) px"),
+        ("images", np.zeros((256, 256, 3), np.uint16), r"val_004.tif is \(256, 256, 3\) px of uint16"),
+        ("labels", np.ones((256, 256), np.uint8), r"val_004.TIF is a mask with the values \[1\], .*hold 0 and 255"),
+        (
+            "labels",
+            np.full((256, 256), 128, np.uint8),
+            r"val_004.TIF is a mask with the values \[128\], .*hold 0 and 255",
+        ),
+    ],
+)
+def test_files_that_cannot_be_official_are_named(er, kind, pixels, message):
+    suffix = {"images": ".tif", "labels": ".TIF"}
+    replaced = [kind] if pixels.shape[:2] == (256, 256) else list(suffix)
+    for part in replaced:
+        file = er / "er" / "val" / part / f"val_004{suffix[part]}"
+        file.unlink()
+        tifffile.imwrite(file, pixels if part == kind else pixels.astype(np.uint8))
+    with pytest.raises(ValueError, match=message):
+        datasets.load("er", "val", er)
+
+
+TRAINED = (
+    "road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, sky, person, rider, "
+    "car, truck, bus, train, motorcycle, bicycle"
+)
+
+
+def city_files(root, split, city, frame):
+    stem = f"{city}_000000_{frame:06d}"
+    image = root / "cityscapes" / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
+    return image, root / "cityscapes" / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png"
+
+
+@pytest.fixture
+def cities(tmp_path):
+    """The layout of Cityscapes with images of 24 x 48 px: three training cities and one of the official val split."""
+    rng = np.random.default_rng(0)
+    for split, city, count in (
+        ("train", "aachen", 3),
+        ("train", "bochum", 2),
+        ("train", "zurich", 2),
+        ("val", "ulm", 2),
+    ):
+        for frame in range(count):
+            image, labels = city_files(tmp_path, split, city, frame)
+            for file in (image, labels):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            iio.imwrite(image, rng.integers(0, 255, (24, 48, 3)).astype(np.uint8))
+            iio.imwrite(labels, rng.integers(0, 34, (24, 48)).astype(np.uint8))
+    return tmp_path
+
+
+def test_cityscapes_is_split_by_city(cities):
+    ids = {split: set(datasets.load("cityscapes", split, cities).ids) for split in datasets.SPLITS}
+    assert ids == {
+        "train": {"aachen_000000_000000", "aachen_000000_000001", "aachen_000000_000002"}
+        | {"bochum_000000_000000", "bochum_000000_000001"},
+        "val": {"zurich_000000_000000", "zurich_000000_000001"},
+        "test": {"ulm_000000_000000", "ulm_000000_000001"},
+    }
+    few = datasets.load("cityscapes", "train", cities, limit=4)
+    assert len(few.ids) == 4
+    assert few.ids == datasets.load("cityscapes", "train", cities).ids[:4]
+
+
+def test_cityscapes_has_nineteen_classes_and_void(cities):
+    found = datasets.load("cityscapes", "val", cities)
+    assert (found.images.shape, found.images.dtype) == ((2, 3, 24, 48), np.float32)
+    assert (found.labels.shape, found.labels.dtype) == ((2, 24, 48), np.uint8)
+    assert (found.classes, ", ".join(found.names)) == (19, TRAINED)
+    for number, name in enumerate(found.ids):
+        image, labels = (iio.imread(file) for file in city_files(cities, "train", "zurich", int(name[-6:])))
+        np.testing.assert_array_equal(found.images[number], np.moveaxis(image, -1, 0).astype(np.float32) / 255)
+        train_id = {c.id: c.train_id for c in Cityscapes.classes}
+        np.testing.assert_array_equal(found.labels[number], np.vectorize(train_id.get)(labels))
+    assert set(np.unique(found.labels)) == {*range(19), IGNORE}
+    small = datasets.load("cityscapes", "val", cities, size=8)
+    assert small.images.shape == (2, 3, 8, 16)
+    np.testing.assert_array_equal(small.labels, found.labels[:, 1::3, 1::3])
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "split", "archive"),
+    [
+        ("leftImg8bit", "train", "train", "leftImg8bit_trainvaltest.zip"),
+        ("gtFine", "train", "val", "gtFine_trainvaltest.zip"),
+        ("gtFine", "val", "test", "gtFine_trainvaltest.zip"),
+        ("leftImg8bit", "val", "test", "leftImg8bit_trainvaltest.zip"),
+    ],
+)
+def test_missing_folders_of_cityscapes_are_named_with_their_archive(cities, kind, part, split, archive):
+    shutil.rmtree(cities / "cityscapes" / kind / part)
+    for call in (
+        lambda: datasets.load("cityscapes", split, cities),
+        lambda: datasets.fingerprint("cityscapes", cities),
+    ):
+        with pytest.raises(FileNotFoundError, match=rf"{kind}.{part} is missing: unpack {archive} .*login needed"):
+            call()
+
+
+def test_a_single_training_city_cannot_be_split(cities):
+    for city in ("bochum", "zurich"):
+        shutil.rmtree(cities / "cityscapes" / "leftImg8bit" / "train" / city)
+    with pytest.raises(ValueError, match=r"train holds images of 1 cities, too few for split 'train'"):
+        datasets.load("cityscapes", "train", cities)
+
+
+def test_other_files_beside_the_images_of_a_city_are_passed_over(cities):
+    (cities / "cityscapes" / "leftImg8bit" / "train" / "aachen" / "Thumbs.db").write_bytes(b"")
+    assert len(datasets.load("cityscapes", "train", cities).ids) == 5
+
+
+def unknown_id(image, labels):
+    iio.imwrite(labels, np.full((24, 48), 34, np.uint8))
+
+
+def train_ids(image, labels):
+    iio.imwrite(labels, np.full((24, 48), 255, np.uint8))
+
+
+def deep_labels(image, labels):
+    iio.imwrite(labels, np.zeros((24, 48), np.uint16))
+
+
+def other_shape(image, labels):
+    iio.imwrite(labels, np.zeros((24, 24), np.uint8))
+
+
+def colour_labels(image, labels):
+    iio.imwrite(labels, np.zeros((24, 48, 3), np.uint8))
+
+
+def other_size(image, labels):
+    iio.imwrite(image, np.zeros((48, 96, 3), np.uint8))
+    iio.imwrite(labels, np.zeros((48, 96), np.uint8))
+
+
+def truncated_image(image, labels):
+    image.write_bytes(image.read_bytes()[:200])
+
+
+def truncated_labels(image, labels):
+    labels.write_bytes(labels.read_bytes()[:20])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (unknown_id, ValueError, r"000001_gtFine_labelIds.png holds the id 34, which Cityscapes does not have"),
+        (train_ids, ValueError, r"000001_gtFine_labelIds.png holds the id 255, which Cityscapes does not have"),
+        (deep_labels, ValueError, r"000001_gtFine_labelIds.png holds u?int\d\d of shape \(24, 48\), expected uint8"),
+        (other_shape, ValueError, r"000001_gtFine_labelIds.png holds uint8 of shape \(24, 24\), expected .*\(24, 48\)"),
+        (colour_labels, ValueError, r"000001_gtFine_labelIds.png holds uint8 of shape \(24, 48, 3\)"),
+        (other_size, ValueError, r"ulm_.* has shape .*ulm_.* has .*: images of a split must agree"),
+        (truncated_image, ValueError, r"000001_leftImg8bit.png cannot be read"),
+        (truncated_labels, ValueError, r"000001_gtFine_labelIds.png cannot be read"),
+        (
+            lambda image, labels: labels.unlink(),
+            FileNotFoundError,
+            r"000001_gtFine_labelIds.png is missing: unpack gtFine",
+        ),
+    ],
+)
+def test_bad_files_of_cityscapes_are_named(cities, spoil, kind, message):
+    spoil(*city_files(cities, "val", "ulm", 1))
+    with pytest.raises(kind, match=message):
+        datasets.load("cityscapes", "test", cities)
+    assert len(datasets.load("cityscapes", "val", cities).ids) == 2
+
+
+def test_the_fingerprint_of_cityscapes_follows_names_and_sizes(cities):
+    seen = [datasets.fingerprint("cityscapes", cities)]
+    assert datasets.fingerprint("cityscapes", cities) == seen[0]
+    image, labels = city_files(cities, "val", "ulm", 1)
+    labels.write_bytes(labels.read_bytes() + b" ")
+    seen.append(datasets.fingerprint("cityscapes", cities))
+    labels.unlink()
+    seen.append(datasets.fingerprint("cityscapes", cities))
+    image.rename(image.with_name("ulm_000000_000009_leftImg8bit.png"))
+    seen.append(datasets.fingerprint("cityscapes", cities))
+    moved = cities / "elsewhere"
+    shutil.copytree(cities / "cityscapes", moved / "cityscapes")
+    assert len(set(seen)) == 4
+    assert datasets.fingerprint("cityscapes", moved) == seen[-1]
+
+
+def test_real_sets_are_found_below_the_folder_of_the_environment(cities, monkeypatch):
+    monkeypatch.setenv("METALIB_DATA", str(cities))
+    assert len(datasets.load("cityscapes", "test").ids) == 2
+    assert folders.SPLITS == datasets.SPLITS
