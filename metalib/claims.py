@@ -7,6 +7,7 @@ data cannot tell, and it is not tested. The bounds are those of seeds (weights, 
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +74,9 @@ def cell(values):
     return f"{np.mean(values):.1f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.1f}"
 
 
-def report(rows):
-    """Save the rows and return them as `table`, for the verdict cell of a notebook."""
-    save(rows)
+def report(rows, absent=()):
+    """Save all rows and return the first ones as `table`, for the verdict cell of a notebook."""
+    save([*rows, *absent])
     return table(rows)
 
 
@@ -92,7 +93,7 @@ def save(rows):
     path = records.figures_folder() / "claims.json"
     stored = load(path) if path.is_file() else []
     renewed = {_place(row) for row in rows}
-    merged = [row for row in stored if _place(row) not in renewed] + rows
+    merged = [row for row in stored if _place(row) not in renewed] + list(rows)
     records.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
 
 
@@ -106,11 +107,36 @@ def load(path=None):
 
 
 def markdown(rows):
-    """The table of README.md; a statement that does not hold comes with its reason."""
-    head = ["| statement | paper | ours | n | data, profile | verdict |", "|---|---|---|---|---|---|"]
-    line = "| {claim} | {paper} | {ours} ± {spread} | {seeds} | {data}, {profile} | **{verdict}**{why} |"
-    why = ["" if row["verdict"] == "holds" else f": {row['reason']}" for row in rows]
-    return "\n".join(head + [line.format(**row, why=text) for row, text in zip(rows, why, strict=True)])
+    """The tables of README.md: one a notebook, embedded data beside real ones."""
+    notebooks = {}
+    for row in rows:
+        notebooks.setdefault((row["notebook"], row["profile"]), []).append(row)
+    return "\n\n".join(_markdown_of(*about, of) for about, of in sorted(notebooks.items()))
+
+
+def _markdown_of(notebook, profile, rows):
+    sides = {}
+    for row in rows:
+        embedded = row["data"].endswith("-like") or row["data"] == "circle"
+        sides.setdefault("embedded" if embedded else row["data"], []).append(row)
+    shown = [side for side in sides.values() if any(row["seeds"] for row in side)]
+    titles = [f"{Counter(row['data'] for row in side).most_common(1)[0][0]}, n = {side[0]['seeds']}" for side in shown]
+    head = f"| statement | paper | {' | verdict | '.join(titles)} | verdict |"
+    lines = [f"**[{notebook}](notebooks/{notebook}.ipynb)**, {profile}", "", head, "|---" * (2 + 2 * len(shown)) + "|"]
+    for name in dict.fromkeys(row["id"] for side in shown for row in side):
+        found = [next((row for row in side if row["id"] == name), None) for side in shown]
+        about = next(row for row in found if row)
+        lines.append(f"| {about['claim']} | {about['paper']} | {' | '.join(map(_markdown_cells, found))} |")
+    absent = [f"\n**not tested** on {name}: {side[0]['reason']}" for name, side in sides.items() if side not in shown]
+    return "\n".join(lines + absent)
+
+
+def _markdown_cells(row):
+    """What was measured, and the verdict, with its reason unless it holds."""
+    if row is None:
+        return " | "
+    why = "" if row["verdict"] == "holds" else f": {row['reason']}"
+    return f"{row['ours']} ± {row['spread']} | **{row['verdict']}**{why}"
 
 
 def with_table(readme, rows):

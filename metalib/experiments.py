@@ -1,7 +1,7 @@
 """The runs behind each notebook, by profile, and their results as a record.
 
-`python -m metalib.experiments --profile quick` computes the runs of all notebooks without Jupyter, on this machine, a GPU
-machine or in a batch job; with the name of a notebook, those of that one. Called again it resumes.
+`python -m metalib.experiments --profile quick` computes the runs and records of all notebooks without Jupyter, on this
+machine, a GPU machine or in a batch job; with names of notebooks, of those. Called again it resumes.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def effective_recipe(images, effective):
 
 _SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
 _FLIPS = ("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45")
-_RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.4", "rcl_flip:0.45")
+_RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.45")
 _PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton")
 _SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
 _RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
@@ -66,9 +66,9 @@ _PLUS = ("deeplabv3plus",)
 GRIDS = {
     "02_training_curves": (
         Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
-        Grid("deeplabv3plus", ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_skeleton", "rl:0.5"), _PLUS),
-        Grid("mito-like", _RCL, ("half",), "mito-like"),
-        Grid("nuc-like", _RCL, ("half",), "nuc-like"),
+        Grid("deeplabv3plus", (*_RCL, "pcl_skeleton", "rl:0.5"), _PLUS),
+        Grid("mito-like", _RCL, ("other",), "mito-like"),
+        Grid("nuc-like", _RCL, ("other",), "nuc-like"),
     ),
     "03_multiclass_labels": (
         Grid(
@@ -86,7 +86,7 @@ GRIDS = {
         Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45")),
         Grid("random", _RL, ("random",)),
         Grid("random deeplabv3plus", _RL, (*_PLUS, "random")),
-        Grid("random mito-like", _RL, ("random",), "mito-like"),
+        Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
     ),
     "10_effective_pixels": tuple(
         Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
@@ -109,7 +109,7 @@ DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by def
 _SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
-        size=112, width=8, train=160, val=16, test=32, augment=False, epochs=5, batch=4, lr=0.1, lr_step_epochs=4
+        size=112, width=8, train=160, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
     ),
     "paper": {},
 }
@@ -117,7 +117,7 @@ _OFFICIAL = {name: PRESETS["official"][name] for name in ("exact", "one_sided")}
 _CHANGES = {
     "smoke": {
         "deeplabv3plus": dict(model="deeplabv3plus_light"),
-        "half": {},
+        "other": {},
         "multiclass": dict(model="deeplabv3_light"),
         "critical": dict(model="deeplabv3_light"),
         "random": dict(epochs=8),
@@ -126,19 +126,19 @@ _CHANGES = {
     },
     "quick": {
         "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
-        "half": dict(size=96, train=96),
+        "other": dict(size=96, train=128),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
         "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
         "multiclass, files": dict(size=96),
         "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
         "critical": dict(model="deeplabv3_light", width=16, size=48, train=128, epochs=4, lr_step_epochs=3, tests=1),
-        "random": dict(size=64, train=8, val=8, test=24, epochs=80, lr_step_epochs=80, tests=20),
+        "random": dict(size=64, train=8, val=8, test=24, epochs=60, lr_step_epochs=60, tests=15),
         "few": dict(size=64, val=16, test=32),
-        **{f"n{n}": dict(train=n, epochs=768 // n, lr_step_epochs=640 // n, tests=1) for n in TRAINING_IMAGES},
+        **{f"n{n}": dict(train=n, epochs=512 // n, lr_step_epochs=384 // n, tests=1) for n in TRAINING_IMAGES},
     },
     "paper": {
         "deeplabv3plus": dict(model="deeplabv3plus"),
-        "half": {},
+        "other": {},
         "multiclass": dict(model="deeplabv3", augment=False, batch=8),
         "critical": dict(model="deeplabv3", augment=False, batch=8),
         "random": {},
@@ -270,9 +270,12 @@ def _base(data):
 
 
 def _numbers(rows):
-    """One list a seed of every metric and of the loss; one example."""
+    """One list a seed of every metric and of the loss; the example of the first seed."""
     numbers = {name: [_rounded(test[name]) for test in rows.test] for name in _KEPT if name in rows.test.iloc[0]}
-    return numbers | {"loss": [_rounded(loss) for loss in rows.loss], "example": rows.example.iloc[0]}
+    return numbers | {
+        "loss": [_rounded(loss) for loss in rows.loss],
+        "example": records.pack(np.array(rows.example.iloc[0], np.uint8)),
+    }
 
 
 def _rounded(values):
@@ -298,14 +301,17 @@ def _main():
         "--limit-s", type=float, help="start no run that would end later than this many seconds from now"
     )
     given = parser.parse_args()
-    planned = [
+    notebooks = given.notebooks or list(GRIDS)
+    planned = dict.fromkeys(  # notebooks share runs
         config
-        for notebook in given.notebooks or GRIDS
+        for notebook in notebooks
         for configs in runs(notebook, given.profile, given.data).values()
         for config in configs
-    ]
-    planned = list(dict.fromkeys(planned))  # notebooks share runs
+    )
     done = len(sweeps.run(planned, limit_s=given.limit_s))
+    if done == len(planned):
+        for notebook in notebooks:
+            results(notebook, given.profile, given.data, "train")
     print(f"{done} of {len(planned)} runs done" + ("" if done == len(planned) else ": call again to go on"))
 
 

@@ -7,7 +7,7 @@ another network, or another data set (see `experiments.GRIDS`).
 import numpy as np
 from scipy import stats
 
-from metalib import claims, metrics, style
+from metalib import claims, datasets, metrics, style
 from metalib.experiments import EIGENVALUES, critical_recipes
 from metalib.labels import parse
 
@@ -134,7 +134,8 @@ def theorem_1(results, distances, prefix=""):
     """More perturbation, worse training: rank correlation of {recipe: distance} with the Dice (Theorem 1)."""
     dice = np.array([results.final(_run(prefix, recipe)) for recipe in distances])  # (recipes, seeds)
     correlations = [stats.spearmanr(list(distances.values()), of_seed).statistic for of_seed in dice.T]
-    verdict = claims.below(correlations, np.zeros(len(correlations)), "(rank correlation)")
+    verdict = claims.below(correlations, np.zeros(len(correlations)))
+    verdict = verdict._replace(ours=f"rank correlation {np.mean(correlations):.2f}")
     return _named(
         {"theorem_1": ("the further the density from that of CL, the lower the Dice", "negative", verdict)}, prefix
     )
@@ -193,16 +194,13 @@ def paradox(results):
 
 def collapse(dice, margin):
     """Runs of equal effective pixels are equally good: dice = {(images, effective images): (seeds,)}."""
+    numbers = " and ".join(str(n) for n in dict.fromkeys(images for images, _ in dice))
     stated = {}
     for effective in dict.fromkeys(place[1] for place in dice):
         rows = [values for place, values in dice.items() if place[1] == effective]
-        best, worst = max(rows, key=np.mean), min(rows, key=np.mean)
-        verdict = claims.similar(best, worst, margin)
-        stated[f"collapse_{effective:g}"] = (
-            f"{effective:g} effective images are worth the same for every n",
-            "-",
-            verdict,
-        )
+        verdict = claims.similar(max(rows, key=np.mean), min(rows, key=np.mean), margin)
+        claim = f"{effective:g} effective images are worth the same for n = {numbers}"
+        stated[f"collapse_{effective:g}"] = claim, "-", verdict
     return stated
 
 
@@ -230,6 +228,19 @@ def presets(results, keep):
             claims.near(threshold, 50 * keep, tolerance=25 * keep, unit="%"),
         ),
     }
+
+
+def absent(notebook, stated, data, profile):
+    """Rows that say `not tested` for statements on a real set that is not here; none where it is."""
+    try:
+        datasets.folder(data)
+        return []
+    except FileNotFoundError:
+        needed = datasets.REAL[data]
+        reason = f"{data} is not here ({needed.what}, from {needed.get})"
+        verdict = claims.Verdict("not tested", "", "", 0, reason)
+        untested = {name: (claim, paper, verdict) for name, (claim, paper, _) in stated.items()}
+        return claims.rows(notebook, untested, profile=profile, data=data)
 
 
 def recipes(results, prefix, family):

@@ -88,8 +88,11 @@ def curves(ax, lines, gap):
         label_ends(ax, ends, gap)
 
 
-def label_ends(ax, ends, gap):
-    """Text beside the last points of lines: ends = [(x, y, text, colour)], at least `gap` apart and above the axis."""
+def label_ends(ax, ends, gap, reach=None):
+    """Text beside points: ends = [(x, y, text, colour)], at least `gap` apart and above the axis.
+
+    reach: from point to text, in units of x; by default the text stands outside the axes, for the last points of lines.
+    """
     ends = sorted(ends, key=lambda end: end[1])
     wanted = np.array([y for _, y, _, _ in ends])
     steps = gap * np.arange(len(ends))
@@ -99,7 +102,12 @@ def label_ends(ax, ends, gap):
     right = ax.get_xlim()[1]
     leader = dict(arrowstyle="-", linewidth=0.4, shrinkA=1, shrinkB=1, relpos=(0, 0.5))
     for (x, end, text, ink), y in zip(ends, heights, strict=True):
-        place = dict(xytext=(x + 1.5 * (right - x), y), va="center", color=ink, annotation_clip=False)
+        place = dict(
+            xytext=(x + (1.5 * (right - x) if reach is None else reach), y),
+            va="center",
+            color=ink,
+            annotation_clip=False,
+        )
         ax.annotate(text, (x, end), arrowprops=leader | {"color": ink}, **place)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import datasets, labels, losses, metrics, models, records
+from metalib import datasets, labels, losses, metrics, models
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class History:
     test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose `dice_at` uses the
     threshold that is best on the clean validation images; any number of classes: `miou`, `acc`, `iou_...` of
     `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most likely one.
-    example: class ids of the first test image after the last epoch, see `records.unpack`; seconds: wall time.
+    example: class ids (H, W) of the first test image after the last epoch; seconds: wall time.
     """
 
     device: str
@@ -58,7 +58,7 @@ class History:
     loss: list
     skipped: int
     test: dict
-    example: str
+    example: list
     seconds: float
 
 
@@ -77,7 +77,7 @@ def train(config, device=None):
     images, noisy = _to(device, sets["train"].images), noisy_labels(config, sets["train"])
     if (noisy == labels.IGNORE).all():
         raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
-    history = History(device.type, precision(device), loss=[], skipped=0, test={}, example="", seconds=0.0)
+    history = History(device.type, precision(device), loss=[], skipped=0, test={}, example=[], seconds=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = models.build(config.model, images.shape[1], sets["train"].classes, config.width)
@@ -180,7 +180,7 @@ def _fit(network, config, images, noisy, sets, history):
             results, found = _test(network, sets, images.device)
             for name, value in {"epoch": step / per_epoch, **results}.items():
                 history.test.setdefault(name, []).append(value)
-    history.example = records.pack(found[0])
+    history.example = found[0].tolist()
 
 
 def _batches(config, count):

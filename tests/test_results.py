@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalib import claims, experiments, records, style
+from metalib import claims, experiments, records, style, transition
 
 
 def test_a_record_comes_back_and_stands_while_numbers_and_configuration_do():
@@ -125,7 +125,8 @@ def test_the_readme_table_is_renewed_between_its_marks():
     text = "before\n<!-- verdicts -->\nstale\n<!-- end of verdicts -->\nafter\n"
     renewed = claims.with_table(text, [row()])
     assert "stale" not in renewed
-    assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | 3 | er-like, quick | **holds** |" in renewed
+    assert "| statement | paper | er-like, n = 3 | verdict |" in renewed
+    assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** |" in renewed
     assert "| **fails**: why |" in claims.markdown([row("a", "fails")])
     assert renewed.startswith("before\n")
     assert renewed.endswith("\nafter\n")
@@ -139,12 +140,68 @@ def test_moved_verdicts_are_told():
     assert claims.moved([], [row()]) == ["02_x er-like quick a: None -> holds"]
 
 
-def test_profiles_differ_in_scale_and_not_in_recipes():
-    quick, paper = (experiments.runs("02_training_curves", profile) for profile in ("quick", "paper"))
-    assert {config.recipe for config in paper} - {config.recipe for config in quick} == {"rcl_flip:0.49"}
+def test_embedded_and_real_results_stand_side_by_side():
+    rows = [row("a"), row("b"), row("a", "fails") | {"data": "nuc"}, row("c") | {"data": "er", "seeds": 0}]
+    text = claims.markdown(rows)
+    assert "| statement | paper | er-like, n = 3 | verdict | nuc, n = 3 | verdict |" in text
+    assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** | gap 1.0 points ± 0.1 | **fails**: why |" in text
+    assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** |  |  |" in text  # b was not run on nuclei
+    assert text.endswith("\n**not tested** on er: why")
+
+
+def configs(profile, data="", notebook="02_training_curves"):
+    return [config for of in experiments.runs(notebook, profile, data).values() for config in of]
+
+
+@pytest.mark.parametrize("notebook", experiments.GRIDS)
+def test_profiles_differ_in_scale_and_not_in_recipes(notebook):
+    quick, paper = (configs(profile, notebook=notebook) for profile in ("quick", "paper"))
+    assert {config.recipe for config in paper} - {config.recipe for config in quick} <= {"rcl_flip:0.49"}
     assert {config.seed for config in quick} == {0, 1, 2}
     assert {config.seed for config in paper} == set(range(10))
-    assert {(c.width, c.size, c.epochs, c.batch, c.lr) for c in paper} == {(64, 256, 100, 32, 0.05)}
+    assert {config.model.removesuffix("_light") for config in quick} == {config.model for config in paper}
+    assert {config.width for config in paper} == {64}
+
+
+def test_the_paper_profile_is_that_of_the_official_code():
+    found = {(c.width, c.size, c.epochs, c.batch, c.lr) for c in configs("paper")}
+    assert found == {(64, 256, 100, 32, 0.05)}
+    assert {config.model for config in configs("paper")} == {"unet", "deeplabv3plus"}
+
+
+def test_other_data_leave_out_the_sets_that_stand_beside_the_default():
+    assert {config.data for config in configs("quick")} == {"er-like", "mito-like", "nuc-like"}
+    assert {config.data for config in configs("quick", "nuc")} == {"nuc"}
+    assert {config.size for config in configs("quick", "nuc")} == {128}  # a divisor of 256
+    assert {config.size for config in configs("quick", "street", "03_multiclass_labels")} == {96}  # of 192
+
+
+def test_notebooks_share_runs():
+    first, second = (set(configs("quick", notebook=name)) for name in ("02_training_curves", "04_perturbed_labels"))
+    assert {config.recipe for config in first & second} == {"cl", "pcl_skeleton"}
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_critical_recipes_have_the_eigenvalues_they_are_named_by(classes):
+    for recipe, value in experiments.critical_recipes(classes).items():
+        eigenvalue = transition.eigenvalues(transition.matrix(recipe, classes))[-1].real
+        assert eigenvalue == pytest.approx(value, abs=2e-4)
+
+
+@pytest.mark.parametrize("images", experiments.TRAINING_IMAGES)
+def test_effective_recipes_are_worth_what_they_are_named_by(images):
+    for effective in experiments.EFFECTIVE_IMAGES:
+        p = float(experiments.effective_recipe(images, effective).partition(":")[2])
+        assert images * transition.effective_share(p) == pytest.approx(effective, rel=1e-2)
+
+
+def test_the_presets_differ_in_every_choice_and_reach_the_runs():
+    paper, official = experiments.PRESETS["paper"], experiments.PRESETS["official"]
+    assert all(paper[name] != official[name] for name in paper)
+    planned = experiments.runs("11_text_and_code", "quick")
+    for run, (config, *_) in planned.items():
+        expected = official if run.startswith("official") else paper
+        assert (config.exact, config.one_sided) == (expected["exact"], expected["one_sided"])
 
 
 def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
@@ -159,15 +216,22 @@ def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
 
 
 def test_results_read_from_the_record_are_those_computed(monkeypatch):
-    computed = experiments.results("02_training_curves", "smoke")
+    computed = experiments.results("03_multiclass_labels", "smoke")
     monkeypatch.setattr(records, "committed_folder", records.figures_folder)
-    stored = experiments.results("02_training_curves", "smoke", source="record")
+    stored = experiments.results("03_multiclass_labels", "smoke", source="record")
     assert computed.runs.keys() == stored.runs.keys()
     for recipe, of in computed.runs.items():
         for name, values in of.items():
             np.testing.assert_array_equal(values, stored.runs[recipe][name])
-    assert stored.runs["cl"]["dice_at"].shape == (1, 2)
+    assert stored.runs["cl"]["miou"].shape == (1, 2)
     assert (stored.config["width"], stored.config["seed"]) == (4, [0])
+
+
+def test_class_ids_come_back_from_the_text_of_a_record(rng):
+    ids = rng.integers(0, 256, (7, 5)).astype(np.uint8)
+    found = records.unpack(records.pack(ids))
+    np.testing.assert_array_equal(found, ids)
+    assert found.dtype == np.uint8
 
 
 def test_a_figure_has_the_same_bytes_each_time():
@@ -184,11 +248,11 @@ def test_a_figure_has_the_same_bytes_each_time():
 
 
 def test_the_command_line_tells_what_is_done_and_writes_whole_records_alone():
-    command = [sys.executable, "-m", "metalib.experiments", "02_training_curves", "--profile", "smoke"]
-    path = records.figures_folder() / "02_training_curves.smoke.json"
+    command = [sys.executable, "-m", "metalib.experiments", "11_text_and_code", "--profile", "smoke"]
+    path = records.figures_folder() / "11_text_and_code.smoke.json"
     started = subprocess.run([*command, "--limit-s", "0"], capture_output=True, text=True, check=True)
-    assert started.stdout == "0 of 10 runs done: call again to go on\n"
+    assert started.stdout == "0 of 5 runs done: call again to go on\n"
     assert not path.exists()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "10 of 10 runs done\n"
-    assert len(records.load(path)["numbers"]["runs"]) == 10
+    assert done.stdout == "5 of 5 runs done\n"
+    assert len(records.load(path)["numbers"]["runs"]) == 5
