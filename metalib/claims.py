@@ -49,6 +49,13 @@ def below(lower, upper, unit="Dice points"):
     )
 
 
+def negative(values, what):
+    """Is a number (seeds,), such as a correlation, under zero?"""
+    low, mean, high, spread = _bounds(values)
+    decided = "holds" if high < 0 else "fails" if low > 0 else None
+    return _verdict(decided, f"{what} {mean:.2f}", spread, len(values), f"bounds {low:.2f} and {high:.2f}, 0 is none")
+
+
 def near(values, expected, tolerance, unit=""):
     """Is the mean of `values` (seeds,) within `tolerance` of `expected`? A plain comparison, without a bound."""
     _, mean, _, spread = _bounds(np.asarray(values, dtype=float))

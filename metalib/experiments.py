@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from metalib import datasets, metrics, records, transition
+from metalib import claims, datasets, metrics, records, transition
 
 PROFILES = ("smoke", "quick", "paper")
 SOURCES = ("train", "record")
@@ -97,12 +98,12 @@ GRIDS = {
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
     ),
 }
-# What a record keeps of each test, where the run has it.
-_KEPT = (
-    *("epoch", "dice_at", "dice_half", "dice_best", "dice_at_image", "dice_best_image", "auc", "acc_at", "acc"),
-    "threshold_best",
-    *("miou", "miou_inverted"),
-)
+# The columns of a table of thresholds; and what a record keeps of each test, where the run has it.
+_THRESHOLDS = {
+    **{"at 0.5": "dice_half", "per image": "dice_half_image", "validation": "dice_at", "per image ": "dice_at_image"},
+    **{"oracle": "dice_best", "per image  ": "dice_best_image", "AUC": "auc", "accuracy": "acc_at"},
+}
+_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", "acc", "miou", "miou_inverted")
 DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by default, where it is not er-like
 
 # Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
@@ -132,7 +133,7 @@ _CHANGES = {
         "multiclass, files": dict(size=96),
         "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
         "critical": dict(model="deeplabv3_light", width=16, size=48, train=128, epochs=4, lr_step_epochs=3, tests=1),
-        "random": dict(size=64, train=8, val=8, test=24, epochs=60, lr_step_epochs=60, tests=15),
+        "random": dict(size=64, train=4, val=8, test=24, epochs=80, lr_step_epochs=80, tests=16),
         "few": dict(size=64, val=16, test=32),
         **{f"n{n}": dict(train=n, epochs=512 // n, lr_step_epochs=384 // n, tests=1) for n in TRAINING_IMAGES},
     },
@@ -151,21 +152,31 @@ _CHANGES = {
 class Results(NamedTuple):
     """What a notebook draws from.
 
-    runs: {name: {metric: (seeds, tests), "loss": (seeds, steps), "example": text}}, the name of a run being its recipe,
-    after the prefix of its grid if it has one; all_foreground: pooled test Dice of a mask that is foreground everywhere,
-    the floor of `dice_best`, for two classes, and test_foreground, the share f behind it; config: scale, seeds and data;
-    provenance: versions, device, time.
+    runs: {name: {metric: (seeds, tests), "loss": (seeds, steps), "example": text, "foreground": share of the test pixels}},
+    the name of a run being its recipe, after the prefix of its grid if it has one; config: scale, seeds and data of the
+    first run, and what differs in the others; provenance: versions, device, time.
     """
 
     runs: dict
-    all_foreground: float
-    test_foreground: float
     config: dict
     provenance: dict
 
     def final(self, name, metric="dice_at"):
         """A metric after the last epoch in percent, (seeds,)."""
         return 100 * self.runs[name][metric][:, -1]
+
+    def all_foreground(self, name):
+        """Pooled test Dice, in [0, 1], of a mask that is foreground everywhere: the floor of `dice_best` (two classes)."""
+        return metrics.all_foreground_dice(self.runs[name]["foreground"])
+
+    def thresholds(self, names=None):
+        """A table of the last Dice of runs (all by default) at every threshold, pooled and per image, in percent."""
+        cells = {
+            title: {name: claims.cell(self.final(name, metric)) for name in names or self.runs}
+            for title, metric in _THRESHOLDS.items()
+        }
+        floor = {name: f"{100 * self.all_foreground(name):.1f}" for name in names or self.runs}
+        return pd.DataFrame(cells | {"all foreground": floor})
 
 
 def profile_name(given=""):
@@ -219,11 +230,10 @@ def results(notebook, profile, data="", source=""):
     else:
         record = _compute(notebook, profile, data)
     arrays = {
-        run: {metric: rows if metric == "example" else np.array(rows) for metric, rows in of.items()}
+        run: {name: np.array(values) if isinstance(values, list) else values for name, values in of.items()}
         for run, of in record["numbers"]["runs"].items()
     }
-    foreground = record["numbers"]["test_foreground"]
-    return Results(arrays, metrics.all_foreground_dice(foreground), foreground, record["config"], record["provenance"])
+    return Results(arrays, record["config"], record["provenance"])
 
 
 def _changes(profile, grid, data):
@@ -243,19 +253,26 @@ def _compute(notebook, profile, data):
 
     planned = runs(notebook, profile, data)
     table = sweeps.run([config for configs in planned.values() for config in configs])
-    first = next(iter(planned.values()))[0]
-    test = datasets.load(first.data, "test", size=first.size, limit=first.test)
     groups = np.repeat(list(planned), SEEDS[profile])
     numbers = {
-        "test_foreground": round(float((test.labels == 1).mean()), 6),
-        "runs": {run: _numbers(rows) for run, rows in table.groupby(groups, sort=False)},
+        "runs": {
+            run: _numbers(rows) | {"foreground": _foreground(planned[run][0])}
+            for run, rows in table.groupby(groups, sort=False)
+        }
     }
     measured = dict(device=table.device[0], precision=table.precision[0], training_s=round(float(table.seconds.sum())))
-    return records.save(stem(notebook, profile, data), numbers, _described(planned, first), **measured)
+    return records.save(stem(notebook, profile, data), numbers, _described(planned), **measured)
 
 
-def _described(planned, first):
+def _foreground(config):
+    """Share of class 1 among the test pixels of a run."""
+    test = datasets.load(config.data, "test", size=config.size, limit=config.test)
+    return round(float((test.labels == 1).mean()), 6)
+
+
+def _described(planned):
     """Configuration of the first run, and of every other run the fields that differ from it."""
+    first = next(iter(planned.values()))[0]
     common = asdict(first) | {"data": _base(first.data), "files": datasets.fingerprint(first.data)}
     differing = {
         run: {name: value for name, value in asdict(configs[0]).items() if value != getattr(first, name)}

@@ -58,6 +58,12 @@ def colour(recipe, lightness=0.0):
     return tuple(np.array(to_rgb(COLOURS[family(recipe)])) * (1 - lightness) + lightness)
 
 
+def epochs(ax):
+    """An axis of epochs: whole numbers at its ticks."""
+    ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+
 def shades(recipes):
     """{recipe: colour}, within each family from light to full in the order given."""
     families = {}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 from zlib import crc32
 
 import imageio.v3 as iio
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 from torchvision.datasets import Cityscapes
 
-from metalib import datasets, folders
+from metalib import claims, datasets, execute, folders, records
 from metalib.labels import IGNORE
 
 NAMES = ["sky", "road", "car"]
@@ -210,6 +211,17 @@ def er(official, tmp_path):
     """A folder with a copy of the official ER set that a test may spoil; its files are links, so replace, do not write."""
     shutil.copytree(official / "er", tmp_path / "er", copy_function=os.link)
     return tmp_path
+
+
+def test_the_official_layout_runs_end_to_end(er, tmp_path, monkeypatch):
+    monkeypatch.setenv("METALIB_DATA", str(er))
+    notebook = Path(__file__).parents[1] / "notebooks" / "11_text_and_code.ipynb"
+    execute.execute(notebook, tmp_path / "out.ipynb", {"profile": "smoke", "data": "er"})
+    record = records.load(records.figures_folder() / "11_text_and_code.er.smoke.json")
+    assert (record["config"]["data"], record["config"]["size"]) == ("er", 32)
+    assert record["config"]["files"] == datasets.fingerprint("er")
+    assert 0 < record["numbers"]["runs"]["cl"]["foreground"] < 0.01  # few blocks of noise at 0.3 have a majority
+    assert {row["data"] for row in claims.load(records.figures_folder() / "claims.json")} == {"er"}
 
 
 @pytest.mark.parametrize(("name", "counts"), [("er", (157, 28, 38)), ("mito", (165, 8, 10))])

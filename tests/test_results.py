@@ -83,6 +83,14 @@ def test_the_bounds_are_students():
     assert verdicts == ["holds", "not tested", "fails"]
 
 
+def test_a_correlation_is_negative_if_its_bound_is():
+    verdicts = [
+        claims.negative(values, "rho").verdict for values in ([-0.9, -0.8, -0.9], [0.9, 0.8, 0.9], [-0.9, 0.8, 0])
+    ]
+    assert verdicts == ["holds", "fails", "not tested"]
+    assert claims.negative([-0.9, -0.8, -0.7], "rho").ours == "rho -0.80"
+
+
 def test_near_compares_the_mean():
     assert claims.near([2, 2, 2], 2, tolerance=0).verdict == "holds"
     assert claims.near([2, 2, 1], 2, tolerance=0).verdict == "fails"

@@ -22,7 +22,7 @@ def world(levels, prefix="", rising=True, **changes):
         }
     for run, of in changes.items():
         runs[run] |= of
-    return Results(runs, 0.47, 0.3, {}, {})
+    return Results(runs, {}, {})
 
 
 def verdicts(stated):
