@@ -35,9 +35,16 @@ def similar(reference, ours, margin, unit="Dice points"):
     """Is `ours` at most `margin` below `reference`? Both (seeds,), paired."""
     low, mean, high, spread = _bounds(np.subtract(reference, ours))
     decided = "holds" if high <= margin else "fails" if low > margin else None
-    return _verdict(
-        decided, f"gap {mean:.1f} {unit}", spread, len(ours), f"bounds {low:.1f} and {high:.1f}, margin {margin:g}"
-    )
+    reason = f"bounds {low:.1f} and {high:.1f}, margin {margin:g}"
+    return _verdict(decided, f"gap {mean:.1f} {unit}", spread, len(ours), reason)
+
+
+def equal(first, second, margin, unit="Dice points"):
+    """Do two samples (seeds,), paired, differ by at most `margin`, whichever is the better?"""
+    low, mean, high, spread = _bounds(np.subtract(first, second))
+    decided = "holds" if -margin <= low and high <= margin else "fails" if low > margin or high < -margin else None
+    reason = f"bounds {low:.1f} and {high:.1f}, margin {margin:g}"
+    return _verdict(decided, f"difference {mean:.1f} {unit}", spread, len(first), reason)
 
 
 def below(lower, upper, unit="Dice points"):

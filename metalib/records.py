@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 SCHEMA = 1
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-image")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "segmentation-models-pytorch", "timm")
 
 
 def figures_folder():

@@ -73,7 +73,7 @@ def train(config, device=None):
     start = time.perf_counter()
     device = torch.device(device or default_device())
     sets = {split: _load(config, split) for split in datasets.SPLITS}
-    _check_training_set(config, sets["train"])
+    _check_sets(config, sets)
     images, noisy = _to(device, sets["train"].images), noisy_labels(config, sets["train"])
     if (noisy == labels.IGNORE).all():
         raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
@@ -131,17 +131,22 @@ def _load(config, split):
     return data._replace(images=datasets.standardise(data.images, data.ids))
 
 
-def _check_training_set(config, data):
+def _check_sets(config, sets):
+    """ValueError where a run cannot work on its sets; test images may lack one of many classes, see `metrics`."""
+    data = sets["train"]
+    if config.epochs < 1 or (config.tests is not None and config.tests < 1):
+        raise ValueError(f"epochs={config.epochs} and tests={config.tests} must be at least 1")
     if config.batch > len(data.ids):
         raise ValueError(
             f"batch is {config.batch}, the training set has {len(data.ids)} images: choose a smaller batch"
         )
-    absent = [label for label in range(data.classes) if not (data.labels == label).any()]
-    if absent:
-        raise ValueError(
-            f"class {absent[0]} ({data.names[absent[0]]}) occurs in none of the {len(data.ids)} training images: "
-            "take more of them, or merge the class with another"
-        )
+    for split, of in sets.items() if data.classes == 2 else [("train", data)]:
+        absent = [label for label in range(of.classes) if not (of.labels == label).any()]
+        if absent:
+            raise ValueError(
+                f"class {absent[0]} ({of.names[absent[0]]}) occurs in none of the {len(of.ids)} images of {split}: "
+                "take more of them, or merge the class with another"
+            )
 
 
 def _to(device, array):

@@ -80,10 +80,13 @@ def information(matrix, prior):
 
 
 def effective_share(p):
-    """How many clean labels one label under binary flips `p` in (0, 0.5) is worth: (1 - 2p)^2 / (4p(1 - p)).
+    """Signal-to-noise ratio of one label under binary flips `p` in (0, 0.5): (1 - 2p)^2 / (4p(1 - p)); 1 at p = 0.146.
 
-    It is the squared difference of the label's mean between the classes over four times its variance.
+    It is the squared difference of the label's mean between the classes over four times its variance. n labels have n
+    times this ratio: their effective pixels. ValueError outside (0, 0.5).
     """
+    if not 0 < p < 0.5:
+        raise ValueError(f"p is {p}, expected a flip probability in (0, 0.5)")
     return (1 - 2 * p) ** 2 / (4 * p * (1 - p))
 
 

@@ -83,6 +83,12 @@ def test_the_bounds_are_students():
     assert verdicts == ["holds", "not tested", "fails"]
 
 
+def test_equal_has_two_sides():
+    values = np.array([90.0, 90.5, 91.0])
+    verdicts = [claims.equal(values, values + shift, 3).verdict for shift in (-5, -1, 1, 5)]
+    assert verdicts == ["fails", "holds", "holds", "fails"]
+
+
 def test_a_correlation_is_negative_if_its_bound_is():
     verdicts = [
         claims.negative(values, "rho").verdict for values in ([-0.9, -0.8, -0.9], [0.9, 0.8, 0.9], [-0.9, 0.8, 0])
@@ -186,7 +192,7 @@ def test_other_data_leave_out_the_sets_that_stand_beside_the_default():
 
 def test_notebooks_share_runs():
     first, second = (set(configs("quick", notebook=name)) for name in ("02_training_curves", "04_perturbed_labels"))
-    assert {config.recipe for config in first & second} == {"cl", "pcl_skeleton"}
+    assert {config.recipe for config in first & second} == {"cl", "pcl_skeleton", "rcl_flip:0.45"}
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])

@@ -111,8 +111,21 @@ def test_a_class_that_no_training_image_shows_is_named(monkeypatch):
         return found._replace(labels=np.where(found.labels == 5, 1, found.labels).astype(np.uint8))
 
     monkeypatch.setattr(datasets, "load", without_poles)
-    with pytest.raises(ValueError, match=r"class 5 \(pole\) occurs in none of the 8 training images"):
+    with pytest.raises(ValueError, match=r"class 5 \(pole\) occurs in none of the 8 images of train"):
         training.train(STREET)
+
+
+@pytest.mark.parametrize("split", datasets.SPLITS)
+def test_a_split_without_foreground_is_named(monkeypatch, split):
+    load = datasets.load
+
+    def empty(name, part, **choices):
+        found = load(name, part, **choices)
+        return found._replace(labels=0 * found.labels) if part == split else found
+
+    monkeypatch.setattr(datasets, "load", empty)
+    with pytest.raises(ValueError, match=rf"class 1 \(foreground\) occurs in none of the \d images of {split}"):
+        training.train(TINY)
 
 
 def test_labels_beyond_the_classes_of_the_network_are_named(monkeypatch):
@@ -209,6 +222,8 @@ def test_noise_depends_on_seed_image_and_recipe_alone():
         ({"model": "vnet"}, "unknown model 'vnet'"),
         ({"batch": 9}, "batch is 9, the training set has 8 images"),
         ({"size": 40}, "images of 40x40 px do not fit the network"),
+        ({"epochs": 0}, "epochs=0 and tests=None must be at least 1"),
+        ({"tests": 0}, "epochs=2 and tests=0 must be at least 1"),
         ({"lr": 1e30}, "lower lr=1e"),
         ({"recipe": "rcl_sample:0"}, "recipe 'rcl_sample:0' leaves no labelled pixel"),
     ],

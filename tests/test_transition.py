@@ -87,6 +87,12 @@ def test_the_effective_share_has_its_closed_form_and_inverse():
         assert transition.flip_of_share(transition.effective_share(p)) == pytest.approx(p)
 
 
+@pytest.mark.parametrize("p", [0, 0.5, 0.7])
+def test_the_effective_share_is_told_where_it_is_undefined(p):
+    with pytest.raises(ValueError, match="expected a flip probability in"):
+        transition.effective_share(p)
+
+
 def test_one_sided_sampling_has_full_rank_and_the_determinant_of_what_is_kept():
     matrix = transition.matrix("rcl_sample:0.1", one_sided=True)
     assert np.linalg.det(matrix) == pytest.approx(0.1)
