@@ -99,7 +99,7 @@ GRIDS = {
         Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45")),
         Grid("deeplabv3plus", ("cl", "rl:0.1", "rcl_flip:0.45"), _PLUS),
         Grid("random", _RL, ("random",)),
-        Grid("random deeplabv3plus", _RL, (*_PLUS, "random")),
+        Grid("random deeplabv3plus", ("rl:0.1", "rl:0.5"), (*_PLUS, "random")),
         Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
     ),
     "10_effective_pixels": tuple(
@@ -141,7 +141,7 @@ DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by def
 _SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
-        size=112, width=8, train=160, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
+        size=112, width=8, train=144, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
     ),
     "paper": {},
 }
