@@ -1,7 +1,7 @@
 """Scores against labels in one pass: Dice at every threshold, AUC, accuracy and mIoU, pooled over pixels and per image.
 
-Scores are compared through a histogram of 16,384 bins between their smallest and largest value, so results are exact to
-1/16,384 of that range however narrow it is, and memory does not grow with the number of images.
+Scores are compared through a histogram of 65,536 bins between their smallest and largest value, so results are exact to
+1/65,536 of that range however narrow it is, and memory does not grow with the number of images.
 Empty masks: Dice of an empty prediction against an empty mask is 1; AUC of one class alone is nan and left out of means,
 and so is an image whose every pixel is IGNORE.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from metalib.labels import IGNORE, confusion
 
-BINS = 16384
+BINS = 65536
 
 
 def evaluate(scores, labels, threshold=None):
