@@ -151,6 +151,7 @@ _CHANGES = {
         "deeplabv3plus": dict(model="deeplabv3plus_light"),
         "other": {},
         "multiclass": dict(model="deeplabv3_light"),
+        "multiclass, files": dict(size=48),
         "critical": dict(model="deeplabv3_light"),
         "random": dict(epochs=8),
         "few": {},

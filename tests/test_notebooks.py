@@ -158,3 +158,15 @@ def test_real_nuclei_run_in_small(nuc, tmp_path):
     record = json.loads((records.figures_folder() / "02_training_curves.nuc.smoke.json").read_text())
     assert record["config"]["data"] == "nuc"
     assert 0.01 < record["numbers"]["runs"]["cl"]["foreground"] < 0.2
+
+
+def test_real_streets_run_in_small(tmp_path):
+    try:
+        datasets.folder("street")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    parameters = {"profile": "smoke", "data": "street"}
+    execute.execute(ROOT / "notebooks" / "03_multiclass_labels.ipynb", tmp_path / "out.ipynb", parameters)
+    record = json.loads((records.figures_folder() / "03_multiclass_labels.street.smoke.json").read_text())
+    assert "rcl_flip:0.8636" in record["numbers"]["runs"]  # 0.95 * 10 / 11
+    assert records.unpack(record["numbers"]["runs"]["cl"]["example"]).max() < 11
