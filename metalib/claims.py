@@ -150,7 +150,8 @@ def _markdown_cells(row):
     if row is None:
         return " | "
     why = "" if row["verdict"] == "holds" else f": {row['reason']}"
-    return f"{row['ours']} ± {row['spread']} | **{row['verdict']}**{why}"
+    measured = f"{row['ours']} ± {row['spread']}" if row["seeds"] else ""
+    return f"{measured} | **{row['verdict']}**{why}"
 
 
 def with_table(readme, rows):

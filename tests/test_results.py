@@ -161,6 +161,7 @@ def test_embedded_and_real_results_stand_side_by_side():
     assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** | gap 1.0 points ± 0.1 | **fails**: why |" in text
     assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** |  |  |" in text  # b was not run on nuclei
     assert text.endswith("\n**not tested** on er: why")
+    assert "| CL ≈ RCL | 7 |  | **holds**" in claims.markdown([row("a"), row("d") | {"seeds": 0}])
 
 
 def configs(profile, data="", notebook="02_training_curves"):
