@@ -197,7 +197,7 @@ def official(tmp_path_factory):
                     part / f"{split}_{index:03d}{suffix}" for part, suffix in zip(parts, (".tif", ".TIF"), strict=True)
                 ]
                 if index < 3:
-                    mask = rng.random((256, 256)) < 0.3
+                    mask = np.kron(rng.random((32, 32)) < 0.3, np.ones((8, 8), bool))
                     tifffile.imwrite(files[0], rng.integers(0, 65536, (256, 256)).astype(np.uint16))
                     tifffile.imwrite(files[1], mask.astype(np.uint8) * 255)
                 else:
@@ -220,7 +220,7 @@ def test_the_official_layout_runs_end_to_end(er, tmp_path, monkeypatch):
     record = records.load(records.figures_folder() / "11_text_and_code.er.smoke.json")
     assert (record["config"]["data"], record["config"]["size"]) == ("er", 32)
     assert record["config"]["files"] == datasets.fingerprint("er")
-    assert 0 < record["numbers"]["runs"]["cl"]["foreground"] < 0.01  # few blocks of noise at 0.3 have a majority
+    assert 0.2 < record["numbers"]["runs"]["cl"]["foreground"] < 0.4  # drawn as 0.3
     assert {row["data"] for row in claims.load(records.figures_folder() / "claims.json")} == {"er"}
 
 
