@@ -93,7 +93,7 @@ def nbval(path, tmp_path):
 
 
 def test_a_changed_reference_output_fails(tmp_path):
-    notebook = nbformat.read(ROOT / "notebooks" / "06_meta_structure_maps.ipynb", 4)
+    notebook = nbformat.read(ROOT / "notebooks" / "_template.ipynb", 4)
     nbformat.write(notebook, tmp_path / "same.ipynb")
     assert nbval(tmp_path / "same.ipynb", tmp_path).returncode == 0
     output = checked_cells(notebook)[-1].outputs[0]
@@ -157,9 +157,9 @@ def test_parameters_of_the_command_line_keep_their_types():
 
 def test_real_nuclei_run_in_small(nuc, tmp_path):
     execute.execute(
-        ROOT / "notebooks" / "02_training_curves.ipynb", tmp_path / "out.ipynb", {"profile": "smoke", "data": "nuc"}
+        ROOT / "notebooks" / "11_text_and_code.ipynb", tmp_path / "out.ipynb", {"profile": "smoke", "data": "nuc"}
     )
-    record = json.loads((records.figures_folder() / "02_training_curves.nuc.smoke.json").read_text())
+    record = json.loads((records.figures_folder() / "11_text_and_code.nuc.smoke.json").read_text())
     assert record["config"]["data"] == "nuc"
     assert 0.01 < record["numbers"]["runs"]["cl"]["foreground"] < 0.2
 
