@@ -113,28 +113,16 @@ GRIDS = {
 }
 # The columns of a table of thresholds; and what a record keeps of each test, where the run has it.
 _THRESHOLDS = {
-    **{
-        "at 0.5": "dice_half",
-        "at 0.5 (image)": "dice_half_image",
-        "validation": "dice_at",
-        "validation (image)": "dice_at_image",
-    },
-    **{"oracle": "dice_best", "oracle (image)": "dice_best_image", "AUC": "auc", "accuracy": "acc_at"},
+    "at 0.5": "dice_half",
+    "at 0.5 (image)": "dice_half_image",
+    "validation": "dice_at",
+    "validation (image)": "dice_at_image",
+    "oracle": "dice_best",
+    "oracle (image)": "dice_best_image",
+    "AUC": "auc",
+    "accuracy": "acc_at",
 }
-_KEPT = (
-    *(
-        "epoch",
-        "dice_half",
-        "dice_half_image",
-        "dice_at",
-        "dice_at_image",
-        "dice_best",
-        "dice_best_image",
-        "auc",
-        "acc_at",
-    ),
-    *("threshold_best", "acc", "miou", "miou_inverted"),
-)
+_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", "acc", "miou", "miou_inverted")
 DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by default, where it is not er-like
 
 # Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
@@ -292,9 +280,11 @@ def _compute(notebook, profile, data):
     planned = runs(notebook, profile, data)
     table = sweeps.run([config for configs in planned.values() for config in configs])
     groups = np.repeat(list(planned), SEEDS[profile])
+    tests = {run: (configs[0].data, configs[0].size, configs[0].test) for run, configs in planned.items()}
+    foreground = {test: _foreground(*test) for test in set(tests.values())}  # few sets behind many runs
     numbers = {
         "runs": {
-            run: _numbers(rows) | {"foreground": _foreground(planned[run][0])}
+            run: _numbers(rows) | {"foreground": foreground[tests[run]]}
             for run, rows in table.groupby(groups, sort=False)
         }
     }
@@ -302,9 +292,9 @@ def _compute(notebook, profile, data):
     return records.save(stem(notebook, profile, data), numbers, _described(planned), **measured)
 
 
-def _foreground(config):
-    """Share of class 1 among the test pixels of a run."""
-    test = datasets.load(config.data, "test", size=config.size, limit=config.test)
+def _foreground(data, size, limit):
+    """Share of class 1 among the test pixels of a set."""
+    test = datasets.load(data, "test", size=size, limit=limit)
     return round(float((test.labels == 1).mean()), 6)
 
 

@@ -47,9 +47,9 @@ class History:
     """What a run measured.
 
     loss: one value an optimisation step; skipped: steps left out because no pixel of the batch was labelled.
-    test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose `dice_at` uses the
-    threshold that is best on the clean validation images; any number of classes: `miou`, `acc`, `iou_...` of
-    `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most likely one.
+    test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose
+    `dice_at` uses the threshold that is best on the clean validation images; any number of classes: `miou`, `acc`,
+    `iou_...` of `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most.
     example: class ids (H, W) of the first test image after the last epoch; seconds: wall time.
     """
 

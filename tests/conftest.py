@@ -23,10 +23,19 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture
-def nuc():
-    """Folder of the real nuclei; tests that need it are skipped where it is absent."""
+def _real(name):
+    """Folder of a real set; tests that need it are skipped where it is absent."""
     try:
-        return datasets.folder("nuc")
+        return datasets.folder(name)
     except FileNotFoundError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def nuc():
+    return _real("nuc")
+
+
+@pytest.fixture
+def street():
+    return _real("street")

@@ -42,15 +42,6 @@ def several(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def street():
-    """Folder of the real street scenes; tests that need it are skipped where it is absent."""
-    try:
-        return datasets.folder("street")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
 def test_class_ids_are_read_with_their_names_and_void(tmp_path, suffix):
     write_classes(tmp_path, palette=[[0, 0, 0]] * 3)
