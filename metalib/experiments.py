@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from metalib import claims, datasets, metrics, records, transition
+from metalib import claims, datasets, metrics, records, table3, transition
 
-PROFILES = ("smoke", "quick", "paper")
+PROFILES = ("smoke", "quick", "long", "paper")
 SOURCES = ("train", "record")
-SEEDS = {"smoke": 1, "quick": 3, "paper": 10}
+SEEDS = {"smoke": 1, "quick": 3, "long": 10, "paper": 10}
 
 
 class Grid(NamedTuple):
@@ -77,8 +77,8 @@ GRIDS = {
     "02_training_curves": (
         Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
         Grid("deeplabv3plus", (*_RCL, "pcl_skeleton", "rl:0.5"), _PLUS),
-        Grid("mito-like", _RCL, ("other",), "mito-like"),
-        Grid("nuc-like", _RCL, ("other",), "nuc-like"),
+        Grid("mito-like", _RCL, data="mito-like"),
+        Grid("nuc-like", _RCL, data="nuc-like"),
     ),
     "03_multiclass_labels": (
         Grid(
@@ -102,6 +102,15 @@ GRIDS = {
         Grid("random deeplabv3plus", ("rl:0.1", "rl:0.5"), (*_PLUS, "random")),
         Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
     ),
+    "07_igtt": (
+        table3.Methods("", (*table3.TABLE, "iGTT, official", "iGTT+, no EMS", *table3.ABLATIONS, *table3.LONG)),
+        *(table3.Methods(name, table3.TABLE, name) for name in ("mito-like", "nuc-like")),
+        *(
+            Grid(f"{name} {network}".strip(), ("cl",), (network,), name)
+            for name in ("", "mito-like", "nuc-like")
+            for network in ("unet", "deeplabv3plus", "hrnet")
+        ),
+    ),
     "10_effective_pixels": tuple(
         Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
         for n in TRAINING_IMAGES
@@ -122,22 +131,24 @@ _THRESHOLDS = {
     "AUC": "auc",
     "accuracy": "acc_at",
 }
-_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", "acc", "miou", "miou_inverted")
+_HARD = ("acc", "acc_image", "auc_image", "balanced", "balanced_image")
+_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", *_HARD, "miou", "miou_inverted")
 DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by default, where it is not er-like
 
 # Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
 _SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
-        size=112, width=8, train=144, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
+        size=96, width=8, train=144, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
     ),
     "paper": {},
 }
+_SCALE["long"] = _SCALE["quick"]  # more seeds, and more rows and a longer training of iGTT, see `table3`
 _OFFICIAL = {name: PRESETS["official"][name] for name in ("exact", "one_sided")}
 _CHANGES = {
     "smoke": {
         "deeplabv3plus": dict(model="deeplabv3plus_light"),
-        "other": {},
+        "hrnet": dict(model="hrnet_light", width=16),
         "multiclass": dict(model="deeplabv3_light"),
         "multiclass, files": dict(size=48),
         "critical": dict(model="deeplabv3_light"),
@@ -147,7 +158,7 @@ _CHANGES = {
     },
     "quick": {
         "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
-        "other": dict(size=96, train=128),
+        "hrnet": dict(model="hrnet_light", width=16),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
         "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
         "multiclass, files": dict(size=96),
@@ -159,7 +170,7 @@ _CHANGES = {
     },
     "paper": {
         "deeplabv3plus": dict(model="deeplabv3plus"),
-        "other": {},
+        "hrnet": dict(model="hrnet", width=32),
         "multiclass": dict(model="deeplabv3", augment=False, batch=8),
         "multiclass, street": dict(size=None),
         "critical": dict(model="deeplabv3", augment=False, batch=8),
@@ -168,6 +179,9 @@ _CHANGES = {
         **{f"n{n}": dict(train=n, epochs=12800 // n, lr_step_epochs=2560 // n, batch=8) for n in TRAINING_IMAGES},
     },
 }
+
+
+_CHANGES["long"] = _CHANGES["quick"]
 
 
 class Results(NamedTuple):
@@ -222,7 +236,10 @@ def stem(notebook, profile, data=""):
 
 
 def runs(notebook, profile, data=""):
-    """The runs behind a notebook as {name: [one `TrainConfig` a seed]}; ValueError for an unknown notebook or profile."""
+    """The runs behind a notebook as {name: [one `TrainConfig` or `MethodConfig` a seed]}.
+
+    ValueError for an unknown notebook or profile.
+    """
     from metalib.training import TrainConfig  # torch, which a notebook that reads a record does not need
 
     chosen = data or default_data(notebook)
@@ -231,7 +248,10 @@ def runs(notebook, profile, data=""):
     for grid in GRIDS[_one_of(notebook, GRIDS, "notebook with runs")]:
         if grid.data and chosen != default_data(notebook):
             continue
-        changed = replace(base, data=grid.data or chosen, **_changes(profile, grid, chosen))
+        changed = replace(base, data=grid.data or chosen, **_changes(profile, getattr(grid, "changes", ()), chosen))
+        if isinstance(grid, table3.Methods):
+            planned |= table3.runs(grid, profile, changed, SEEDS[profile])
+            continue
         # The paper's 0.49 needs the paper's number of pixels: there 0.04% of the labels are effective.
         paper_only = ("rcl_flip:0.49",) if profile == "paper" and "rcl_flip:0.45" in grid.recipes else ()
         for named in grid.recipes + paper_only:
@@ -262,10 +282,10 @@ def _classes(config):
     return datasets.load(config.data, "val", size=config.size, limit=1).classes
 
 
-def _changes(profile, grid, data):
-    """What a grid changes in the scale of its profile, in order; images of files need sides of their own."""
+def _changes(profile, changes, data):
+    """What the `changes` of a grid do to the scale of its profile, in order; images of files need sides of their own."""
     known = {"official": _OFFICIAL} | _CHANGES[profile]
-    named = ("files", *(f"{change}{of}" for change in grid.changes for of in ("", ", files", f", {data}")))
+    named = ("files", *(f"{change}{of}" for change in changes for of in ("", ", files", f", {data}")))
     return {
         name: value
         for change in named
@@ -279,7 +299,7 @@ def _compute(notebook, profile, data):
 
     planned = runs(notebook, profile, data)
     table = sweeps.run([config for configs in planned.values() for config in configs])
-    groups = np.repeat(list(planned), SEEDS[profile])
+    groups = np.repeat(list(planned), [len(configs) for configs in planned.values()])
     tests = {run: (configs[0].data, configs[0].size, configs[0].test) for run, configs in planned.items()}
     foreground = {test: _foreground(*test) for test in set(tests.values())}  # few sets behind many runs
     numbers = {
@@ -300,14 +320,12 @@ def _foreground(data, size, limit):
 
 def _described(planned):
     """Configuration of the first run, and of every other run the fields that differ from it."""
-    first = next(iter(planned.values()))[0]
-    common = asdict(first) | {"data": _base(first.data), "files": datasets.fingerprint(first.data)}
-    differing = {
-        run: {name: value for name, value in asdict(configs[0]).items() if value != getattr(first, name)}
-        for run, configs in planned.items()
-    }
-    seeds = [config.seed for config in next(iter(planned.values()))]
-    return common | {"seed": seeds, "runs": differing}
+    seeds = {run: [config.seed for config in configs] for run, configs in planned.items()}
+    every = {run: asdict(configs[0]) | {"seed": seeds[run]} for run, configs in planned.items()}
+    first = next(iter(every.values()))
+    differing = {run: {name: of[name] for name in of if of[name] != first.get(name)} for run, of in every.items()}
+    data = {"data": _base(first["data"]), "files": datasets.fingerprint(first["data"])}
+    return first | data | {"runs": differing}
 
 
 def _base(data):
@@ -315,12 +333,14 @@ def _base(data):
 
 
 def _numbers(rows):
-    """One list a seed of every metric and of the loss; the example of the first seed."""
-    numbers = {name: [_rounded(test[name]) for test in rows.test] for name in _KEPT if name in rows.test.iloc[0]}
-    return numbers | {
-        "loss": [_rounded(loss) for loss in rows.loss],
-        "example": records.pack(np.array(rows.example.iloc[0], np.uint8)),
-    }
+    """One list a seed of every metric, of the loss, and of what iGTT measured of its labels; the example of the first seed."""
+    tests = rows.test.tolist()
+    numbers = {name: [_rounded(test[name]) for test in tests] for name in _KEPT if name in tests[0]}
+    if isinstance(rows.get("labels", pd.Series([None])).iloc[0], dict):
+        numbers |= {f"label_{name}": [_rounded(of[name]) for of in rows.labels] for name in rows.labels.iloc[0]}
+    else:
+        numbers["loss"] = [_rounded(loss) for loss in rows.loss]
+    return numbers | {"example": records.pack(np.array(rows.example.iloc[0], np.uint8))}
 
 
 def _rounded(values):

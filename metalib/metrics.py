@@ -17,8 +17,8 @@ def evaluate(scores, labels, threshold=None):
     """Metrics of scores (N, H, W) float, a pixel being foreground above a threshold, against labels (N, H, W) in {0, 1, IGNORE}.
 
     Returns a dict of floats. Pooled over all pixels: `dice_half`, `acc` (threshold 0.5), `dice_best`,
-    `threshold_best` (the best threshold on these very labels: an oracle on test data), `auc`; with `threshold` also
-    `dice_at`, `acc_at`. The same with `_image` at the end: the mean over images (`dice_best_image`: one shared threshold).
+    `threshold_best` (the best threshold on these very labels: an oracle on test data), `auc`, and `balanced`, the balanced
+    accuracy (TPR + TNR) / 2 at threshold 0.5, which is the AUC of that hard mask; with `threshold` also `dice_at`, `acc_at`. The same with `_image` at the end: the mean over images (`dice_best_image`: one shared threshold).
     ValueError: shapes differ, scores are not finite, labels hold other values or no known pixel.
     """
     scores, labels = _check(scores, labels)
@@ -38,7 +38,7 @@ def evaluate(scores, labels, threshold=None):
         "auc": _auc(pooled),
         "auc_image": float(np.mean(aucs)) if aucs else np.nan,
     }
-    result |= _at_threshold(scores, labels, 0.5, ("dice_half", "acc"))
+    result |= _at_threshold(scores, labels, 0.5, ("dice_half", "acc")) | _balanced(scores > 0.5, labels)
     if threshold is not None:
         result |= _at_threshold(scores, labels, threshold, ("dice_at", "acc_at"))
     return result
@@ -128,6 +128,16 @@ def _auc(counts):
 
 def _both(counts):
     return bool(counts.any(axis=1).all())
+
+
+def _balanced(predicted, labels):
+    """Balanced accuracy of a mask, pooled, and its mean over the images that have both classes; nan where none has."""
+    right = np.stack([((labels == of) & (predicted == of)).sum(axis=(1, 2)) for of in (0, 1)])
+    pixels = np.stack([(labels == of).sum(axis=(1, 2)) for of in (0, 1)])
+    both = pixels.all(axis=0)
+    pooled = np.divide(right.sum(axis=1), pixels.sum(axis=1), out=np.full(2, np.nan), where=pixels.any(axis=1))
+    each = (right[:, both] / pixels[:, both]).mean() if both.any() else np.nan
+    return {"balanced": float(pooled.mean()), "balanced_image": float(each)}
 
 
 def _at_threshold(scores, labels, threshold, names):

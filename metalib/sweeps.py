@@ -13,39 +13,59 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from metalib import datasets, records, training
+from metalib import comparison, datasets, records, training
+
+
+class Kind(NamedTuple):
+    """How runs of one type of configuration are computed: a function from it to a history, and the modules behind that."""
+
+    run: Callable
+    history: type
+    code: tuple
+
 
 CODE = (
     *("labels", "synthetic", "scenes", "folders", "cityscapes", "datasets"),
     *("models", "losses", "metrics", "training"),
 )
+KINDS = {
+    training.TrainConfig: Kind(training.train, training.History, CODE),
+    comparison.MethodConfig: Kind(
+        comparison.run,
+        comparison.MethodHistory,
+        (*CODE, "pseudo_labels", "baselines", "clustering", "igtt", "comparison"),
+    ),
+}
 
 
 def run(configs, *, workers=None, limit_s=None):
-    """Train every configuration that is not cached, and return a DataFrame with one row for each, in order.
+    """Compute every configuration that is not cached, and return a DataFrame with one row for each, in order.
 
-    Columns: the fields of `TrainConfig`, the fields of `History`, and `key`. workers: processes (default: one a core, or
+    Columns: the fields of the configurations (`training.TrainConfig`, `comparison.MethodConfig`), those of their
+    histories, and `key`. workers: processes (default: one a core, or
     one on a GPU). limit_s: start no run that would likely end later than this; rows not reached are left out.
     RuntimeError after all other runs ended, naming the run that failed.
     """
     configs = list(configs)
     keys = _keys(configs)
-    todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key) is None}
+    todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
     if todo:
         _compute(todo, workers or _default_workers(), limit_s)
     rows = [
         asdict(config) | {"key": key} | done
         for key, config in zip(keys, configs, strict=True)
-        if (done := _read(key)) is not None
+        if (done := _read(key, config)) is not None
     ]
     return pd.DataFrame(rows)
 
@@ -58,13 +78,15 @@ def key(config):
 def _keys(configs):
     """The key of each configuration; code and data files are read once for all of them."""
     device = training.default_device()
+    code = {kind: _code(KINDS[kind].code) for kind in {type(config) for config in configs}}
     shared = {
-        "code": _code(),
         "libraries": {name: records.version(name) for name in records.LIBRARIES},
         "device": [device, training.precision(device), torch.get_float32_matmul_precision()],
     }
     data = {name: datasets.fingerprint(name) for name in {config.data for config in configs}}
-    parts = [shared | {"config": asdict(config), "data": data[config.data]} for config in configs]
+    parts = [
+        shared | {"code": code[type(config)], "config": asdict(config), "data": data[config.data]} for config in configs
+    ]
     return [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:24] for part in parts]
 
 
@@ -114,7 +136,7 @@ def _report(errors, total):
 def _train_and_store(config, name):
     if key(config) != name:
         raise RuntimeError("code or data changed while the sweep was running: call again")
-    history = training.train(config)
+    history = KINDS[type(config)].run(config)
     records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
     return history.seconds
 
@@ -133,10 +155,12 @@ def _path(name):
     return cache_folder() / f"{name}.json"
 
 
-def _read(name):
+def _read(name, config):
     """The stored history of a run, or None where there is none that can be read."""
     try:
-        return asdict(training.History(**{k: v for k, v in records.load(_path(name)).items() if k != "schema"}))
+        return asdict(
+            KINDS[type(config)].history(**{k: v for k, v in records.load(_path(name)).items() if k != "schema"})
+        )
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -145,11 +169,11 @@ def _read(name):
         return None
 
 
-def _code():
+def _code(modules):
     """Hash of the modules behind a run, without comments, docstrings and layout."""
     here = Path(__file__).parent
     return hashlib.sha256(
-        "\n".join(_syntax((here / f"{module}.py").read_text()) for module in CODE).encode()
+        "\n".join(_syntax((here / f"{module}.py").read_text()) for module in modules).encode()
     ).hexdigest()
 
 

@@ -1,0 +1,288 @@
+"""Unsupervised baselines of Table 3 that learn: DFC, one network an image, and AC, one network a training set.
+
+Images are (N, 1, H, W) float32, standardised here image by image; scores are float32 (N, H, W) in [0, 1], a pixel being
+foreground above 0.5. No label is seen: which clusters are foreground follows from their brightness alone.
+Like seeds give like scores on a CPU with the same number of threads; a GPU may differ in the last digits.
+"""
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import nn
+from torch.nn import functional as F
+
+from metalib import datasets, models, training
+
+# Cut to some 8 s on one CPU thread for 24 test images of 112x112 px, and 144 training images. DFC: 24 channels of 100, 20
+# responses of up to 1,000. AC: width 16 of 64, 2 blocks of 3, 2 epochs of 20 in batches of 8, and Adam's own rate.
+QUICK = {
+    "dfc": dict(channels=24, iterations=20),
+    "ac": dict(width=16, blocks=2, epochs=2, batch=8, lr=1e-3),
+}
+
+
+def dfc(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.0, lr=0.1, rule="otsu", device=None):
+    """Scores (N, H, W) of differentiable feature clustering (Kim, Kanezaki and Tanaka 2020), each image by itself.
+
+    A small network is fitted to the argmax of its own response, with at most `iterations` responses, until at most
+    `min_labels` clusters are left; mu: see `dfc_loss`. An image's scores do not depend on the other images.
+    rule: `otsu` or `mean`, see `RULES`; the score is that of `foreground_score`, 0 where a single cluster is left.
+    ValueError: an unknown rule, iterations below 1, an lr that diverges, images that are not grey, finite and varied.
+    """
+    if rule not in RULES or iterations < 1:
+        raise ValueError(f"rule={rule!r}, iterations={iterations}: expected a rule of {', '.join(RULES)}, and a step")
+    device = torch.device(device or training.default_device())
+    scores = []
+    for image in _standardised(images).to(device).split(1):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = dfc_network(channels).to(device, memory_format=torch.channels_last)
+            response = _finite(_fit_to_itself(network, image, iterations, min_labels, mu, lr), lr)
+        scores.append(foreground_score(response, image[0, 0], RULES[rule]).cpu().numpy())
+    return np.stack(scores)
+
+
+def dfc_network(channels=100):
+    """Two 3x3 convolutions with ReLU and batch norm, one 1x1 with batch norm: images (B, 1, H, W) to (B, channels, H, W)."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, channels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(channels)),
+        *(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(channels)),
+        *(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels)),
+    )
+
+
+def dfc_loss(response, mu=1.0):
+    """Cross-entropy of a response (B, K, H, W) with its own argmax, plus mu times its mean absolute vertical and horizontal step."""
+    steps = response.diff(dim=2).abs().mean() + response.diff(dim=3).abs().mean()
+    return F.cross_entropy(response, response.argmax(dim=1)) + mu * steps
+
+
+def _fit_to_itself(network, image, iterations, min_labels, mu, lr):
+    """The last response (K, H, W); batch norm stays in training mode, as the method has it."""
+    optimiser = torch.optim.SGD(network.parameters(), lr, momentum=0.9)
+    for left in reversed(range(iterations)):
+        response = network(image)
+        if not left or len(response.argmax(dim=1).unique()) <= min_labels:
+            return response.detach()[0]
+        optimiser.zero_grad(set_to_none=True)
+        dfc_loss(response, mu).backward()
+        optimiser.step()
+
+
+def foreground_score(response, image, rule):
+    """Softmax (H, W) of the strongest foreground against the strongest background cluster of a response (K, H, W).
+
+    It exceeds 0.5 exactly where the argmax is a foreground cluster, which the summed softmax of several clusters need not.
+    image (H, W): the intensities that `rule` judges the clusters by. Clusters without a pixel are neither.
+    """
+    # Paper: silent on which of DFC's clusters are foreground, on its input and on a score. The original takes images in
+    # [0, 1]; standardised ones keep dark 16-bit images from vanishing beside biases and the epsilon of batch norm.
+    ids, clusters = response.argmax(dim=0).unique(return_inverse=True)
+    areas = torch.bincount(clusters.flatten())
+    means = torch.bincount(clusters.flatten(), image.flatten().double()) / areas
+    bright = torch.from_numpy(rule(means.cpu().numpy(), areas.cpu().numpy())).to(ids.device)
+    if bright.all() or not bright.any():
+        return torch.zeros_like(image)
+    return (response[ids[bright]].amax(dim=0) - response[ids[~bright]].amax(dim=0)).sigmoid()
+
+
+def above_otsu(means, areas):
+    """Boolean (K,): the bright group of Otsu's split of clusters by mean intensity (K,), weighted by area (K,) in px."""
+    order = np.argsort(means)
+    area, total = areas[order].cumsum()[:-1], (areas * means)[order].cumsum()[:-1]
+    gap = total / area - (np.sum(areas * means) - total) / (np.sum(areas) - area)
+    between = area * (np.sum(areas) - area) * gap**2
+    bright = np.zeros(len(means), bool)
+    if between.any():
+        bright[order[between.argmax() + 1 :]] = True
+    return bright
+
+
+def above_mean(means, areas):
+    """Boolean (K,): clusters whose mean intensity (K,) is above the image's; areas (K,) in px."""
+    return means > np.average(means, weights=areas)
+
+
+RULES = {"otsu": above_otsu, "mean": above_mean}
+
+
+def ac(
+    images,
+    training_images,
+    seed=0,
+    *,
+    width=64,
+    blocks=3,
+    stride=2,
+    displacement=10,
+    epochs=20,
+    batch=24,
+    lr=4e-5,
+    device=None,
+):
+    """Scores (N, H, W) of autoregressive clustering into two clusters (Ouali, Hudelot and Tami 2020).
+
+    One network learns on the training images (M, 1, H, W) that its clusters under two random pixel orderings tell much
+    about each other; the score is the softmax of the cluster that is brighter on the training images.
+    width: channels of the stem, doubled by each of `blocks`; stride: 2 or 4; displacement: see `information_loss`.
+    ValueError: sides that are no multiple of the stride, an lr that diverges, images that are not grey, finite and varied.
+    """
+    # Paper: silent on AC's settings and on its foreground; these are ours, stride 2 as the structures are thin.
+    if epochs < 1 or batch < 1:
+        raise ValueError(f"epochs={epochs} and batch={batch} must be at least 1")
+    device = torch.device(device or training.default_device())
+    images, learned = (_standardised(part).to(device) for part in (images, training_images))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = AutoregressiveNet(width, blocks, stride).to(device, memory_format=torch.channels_last)
+        _inform(network, learned, displacement, epochs, batch, lr)
+    bright = _brighter(_clusters(network, learned, batch), learned)
+    return _finite(_clusters(network, images, batch)[:, bright], lr).cpu().numpy()
+
+
+class AutoregressiveNet(nn.Module):
+    """Images (B, 1, H, W) to softmax (B, 2, H, W), each pixel seeing only those that an ordering puts before it.
+
+    The stem alone sees around itself. ordering: 1 to 8, or 0 for all pixels, which is how images are segmented.
+    """
+
+    def __init__(self, width=64, blocks=3, stride=2):
+        super().__init__()
+        if stride not in (2, 4):
+            raise ValueError(f"stride is {stride}, expected 2 or 4")
+        self.stride = stride
+        conv = nn.Conv2d(1, width, 3, stride // 2, padding=1)
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+        self.blocks = nn.ModuleList(_Block(width * 2**level) for level in range(blocks))
+        self.head = nn.Conv2d(width * 2**blocks, 2, 1)
+        self.apply(_xavier)
+
+    def forward(self, x, ordering=0):
+        models._check_sides(x, self.stride)
+        height, width = x.shape[-2:]
+        x = self.stem(x)  # (B, width, H / stride, W / stride)
+        for block in self.blocks:
+            x = block(x, ordering)
+        # Its centres lie on every stride-th pixel, the first on the first: interpolation at corners keeps them there.
+        x = F.pad(self.head(x), (0, 1, 0, 1), mode="replicate").float()
+        x = F.interpolate(x, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :-1, :-1]
+        return x.softmax(dim=1)  # (B, 2, H, W)
+
+
+class _Block(nn.Module):
+    """A masked 3x3 convolution that doubles the channels, and two steps of 1x1 convolutions, each beside a skip."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.masked = MaskedConv(channels, 2 * channels, 3)
+        self.mix = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.steps = nn.ModuleList(_pointwise(2 * channels) for _ in range(2))
+
+    def forward(self, x, ordering):
+        grown = F.relu(self.mix(F.relu(self.masked(x, ordering))))
+        x = grown + F.pad(x, (0, 0, 0, 0, 0, x.shape[1]))
+        for step in self.steps:
+            x = x + step(x)
+        return x
+
+
+class MaskedConv(nn.Conv2d):
+    """A 3x3 convolution shifted and masked so that a pixel sees itself and those before it in one of 8 raster orderings.
+
+    Ordering 1 is row by row from the top left: the kernel covers the two rows above, and the row itself up to the pixel.
+    The others are its reflection and the right-angle turns of both; 0 is an ordinary convolution. Same side lengths.
+    """
+
+    def forward(self, x, ordering):
+        mask, (down, right) = ORDERINGS[ordering]
+        x = F.pad(x, (1 - right, 1 + right, 1 - down, 1 + down))
+        return F.conv2d(x, self.weight * mask.to(x.device), self.bias)
+
+
+def _orderings():
+    """Pairs of mask (3, 3) and place of the kernel's centre (down, right) of the orderings 0 to 8."""
+    first = torch.ones(3, 3)
+    first[2, 2] = 0
+    places = ((-1, 0), (0, -1), (1, 0), (0, 1))  # that of a kernel above the pixel, turned anticlockwise
+    turned = [(mask.rot90(turn), place) for turn, place in enumerate(places) for mask in (first, first.flip(1))]
+    return ((torch.ones(3, 3), (0, 0)), *turned)
+
+
+ORDERINGS = _orderings()
+
+
+def information_loss(first, second, displacement=10):
+    """Minus the mutual information in nats, within [-log K, 0], of clusters (B, K, H, W) of two views.
+
+    One joint distribution of pixel pairs for each of the (2T + 1)^2 displacements of up to T = `displacement` px each way,
+    made symmetric; the mean over them is returned. Pairs that leave the image are left out.
+    ValueError: a displacement that is negative or no pair of pixels has.
+    """
+    height, width = sides = first.shape[-2:]
+    if not 0 <= displacement < min(sides):
+        raise ValueError(f"displacement is {displacement} px, expected 0 to less than a side of {height}x{width} px")
+    # A correlation by Fourier transforms costs as much for 441 displacements as for one.
+    padded = [next_fast_len(side + displacement) for side in sides]
+    first, second = (torch.fft.rfft2(part.float(), padded) for part in (first, second))
+    pairs = torch.fft.irfft2((first[:, :, None].conj() * second[:, None]).sum(dim=0), padded)
+    steps = torch.arange(-displacement, displacement + 1, device=pairs.device)
+    pairs = pairs[..., steps, :][..., steps]  # (K, K, 2T + 1, 2T + 1)
+    joint = ((pairs + pairs.transpose(0, 1)) / (2 * pairs.sum(dim=(0, 1)))).clamp(min=1e-10)
+    marginal = joint.sum(dim=0)
+    return (joint * (marginal[:, None] * marginal).div(joint).log()).sum(dim=(0, 1)).mean()
+
+
+def _inform(network, images, displacement, epochs, batch, lr):
+    """Train with Adam, each batch under two orderings drawn at random."""
+    optimiser = torch.optim.Adam(network.parameters(), lr)
+    network.train()
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(images)).split(batch):
+            with training._autocast(images.device):
+                views = [network(images[chosen], ordering) for ordering in torch.randint(1, 9, (2,)).tolist()]
+            loss = information_loss(*views, displacement)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+
+
+@torch.no_grad()
+def _clusters(network, images, batch):
+    """Softmax (N, 2, H, W) of the clusters, in evaluation mode and with all pixels in sight."""
+    network.eval()
+    with training._autocast(images.device):
+        return torch.cat([network(part) for part in images.split(batch)])
+
+
+def _brighter(clusters, images):
+    """The cluster of higher mean intensity: clusters (N, 2, H, W), images (N, 1, H, W)."""
+    weights = clusters.sum(dim=(0, 2, 3)).clamp(min=1e-30)  # an empty cluster must not make it NaN
+    return int(((clusters * images).sum(dim=(0, 2, 3)) / weights).argmax())
+
+
+def _pointwise(channels):
+    return nn.Sequential(*(layer for _ in range(2) for layer in (nn.Conv2d(channels, channels, 1), nn.ReLU())))
+
+
+def _xavier(layer):
+    if isinstance(layer, nn.Conv2d):
+        nn.init.xavier_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def _standardised(images):
+    """Images as a tensor, each of mean 0 and deviation 1; ValueError where they are not grey, finite and varied."""
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or images.shape[1] != 1 or not len(images) or min(images.shape[2:]) < 2:
+        what = "expected grey ones (N, 1, H, W) of at least 2x2 px: average the channels of colour images"
+        raise ValueError(f"images have shape {images.shape}, {what}")
+    wrong = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+    if len(wrong):
+        raise ValueError(f"image {wrong[0]} holds NaN or infinite pixels: repair or remove it")
+    return torch.from_numpy(datasets.standardise(images, range(len(images))))
+
+
+def _finite(result, lr):
+    if not torch.isfinite(result).all():
+        raise ValueError(f"training diverged to scores that are not finite: lower lr={lr}")
+    return result

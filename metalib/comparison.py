@@ -1,0 +1,90 @@
+"""The methods of Table 3 that see no label, under one call: a configuration in, scores of the test images measured."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from metalib import baselines, clustering, datasets, igtt, metrics, training
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """One method on one data set. Labels are read to measure the scores, and by methods that are named an oracle.
+
+    method: a name of `METHODS`; options: pairs of name and value, its keyword arguments; for `igtt` a `preset`, and fields of
+    `igtt.IgttConfig`. The other fields are those of `training.TrainConfig`.
+    """
+
+    method: str
+    options: tuple = ()
+    data: str = "er-like"
+    seed: int = 0
+    size: int | None = 256
+    train: int | None = None
+    test: int | None = None
+    augment: bool = False
+
+
+@dataclass
+class MethodHistory:
+    """What a method reached: `test`, {metric of `metrics.evaluate`: [value]}; `labels`, those of `igtt.History`, or empty.
+
+    example: class ids (H, W) of the first test image; seconds: wall time.
+    """
+
+    device: str
+    precision: str
+    test: dict
+    labels: dict
+    example: list
+    seconds: float
+
+
+def run(config, device=None):
+    """Segment the test images as `config` says and return the `MethodHistory`; ValueError for an unknown method."""
+    start, device = time.perf_counter(), torch.device(device or training.default_device())
+    if config.method not in METHODS:
+        raise ValueError(f"unknown method {config.method!r}, expected one of {', '.join(METHODS)}")
+    learned, test = (_load(config, split) for split in ("train", "test"))
+    scores, about = METHODS[config.method](learned, test, config.seed, device, **dict(config.options))
+    measured = {name: [value] for name, value in metrics.evaluate(scores, test.labels).items()}
+    example = (scores[0] > 0.5).astype(np.uint8).tolist()
+    seconds = time.perf_counter() - start
+    return MethodHistory(device.type, training.precision(device), measured, about, example, seconds)
+
+
+def _load(config, split):
+    data = datasets.load(config.data, split, size=config.size, limit=getattr(config, split))
+    return datasets.augment(data) if config.augment and split == "train" else data
+
+
+def _images_alone(method):
+    return lambda learned, test, seed, device, **options: (method(test.images, **options), {})
+
+
+def _oracle(learned, test, seed, device, **options):
+    return baselines.adaptive_gaussian_oracle(test.images, test.labels, **options)[0], {}
+
+
+def _dfc(learned, test, seed, device, **options):
+    return clustering.dfc(test.images, seed, device=device, **options), {}
+
+
+def _ac(learned, test, seed, device, **options):
+    return clustering.ac(test.images, learned.images, seed, device=device, **options), {}
+
+
+def _igtt(learned, test, seed, device, preset, **changes):
+    config = igtt.preset(preset, seed=seed, **changes)
+    network, history = igtt.fit(learned.images, config, clean=learned.labels, device=device)
+    return igtt.predict(network, test.images), history.labels
+
+
+METHODS = {name: _images_alone(method) for name, method in baselines.METHODS.items()} | {
+    "adaptive_gaussian_oracle": _oracle,
+    "dfc": _dfc,
+    "ac": _ac,
+    "igtt": _igtt,
+}

@@ -1,0 +1,116 @@
+"""The rows of Table 3 that see no label, as runs: one name a row, with what it changes in each profile."""
+
+from typing import NamedTuple
+
+
+class Methods(NamedTuple):
+    """Rows of `ROWS`; `prefix` and `data` as in `experiments.Grid`."""
+
+    prefix: str
+    rows: tuple
+    data: str = ""
+
+
+_NO_EMS = dict(skeleton=False, radius_px=0, keep=1.0)
+# What one change does to the improved preset; its name, and the change.
+ABLATIONS = {
+    "start: black labels": dict(start="black", bootstrap_epochs=1),
+    "light: as it is": dict(light=0.0),
+    "turns: none": dict(turns=False),
+    "threshold: DMI": dict(threshold="dmi"),
+    "smoothing: none": dict(smooth_px=0.0),
+    "band: background": dict(band_px=None),
+    "loss: Eq. 6": dict(loss="dmi+iou"),
+    "rate: in steps": dict(schedule="step"),
+}
+# More of them, and what one change does to the paper's preset: too many for a quarter of an hour.
+LONG_ABLATIONS = {
+    "threshold: K = 10": dict(thresholds=10),
+    "EMS: shift by 1 px": dict(radius_px=1),
+    "EMS: 0.1 sampled": dict(keep=0.1),
+}
+PAPER_ABLATIONS = {
+    "paper, no skeleton": dict(skeleton=False),
+    "paper, no shift": dict(radius_px=0),
+    "paper, no sampling": dict(keep=1.0),
+    "paper, shift by 3 px": dict(radius_px=3),
+    "paper, 0.5 sampled": dict(keep=0.5),
+    "paper, K = 10": dict(thresholds=10),
+    "paper, DMI alone": dict(loss="dmi"),
+    "paper, IoU alone": dict(loss="iou"),
+    "paper, refreshed by a pass": dict(refresh="pass"),
+    "paper, orientation": dict(orientation="set", refresh="pass"),
+}
+_PLAIN = {
+    "Otsu": ("otsu", {}),
+    "Otsu, smoothed": ("otsu", dict(sigma_px=1)),
+    "AGT": ("adaptive_gaussian", {}),
+    "AGT, smoothed": ("adaptive_gaussian", dict(sigma_px=1)),
+    "AGT, oracle": ("adaptive_gaussian_oracle", {}),
+    "AGT, smoothed, oracle": ("adaptive_gaussian_oracle", dict(sigma_px=1)),
+    "mean of the image": ("mean_threshold", {}),
+    "initial mask": ("evidence", {}),
+}
+_IGTT = {
+    "iGTT": dict(preset="paper"),
+    "iGTT, no EMS": dict(preset="paper", **_NO_EMS),
+    "iGTT, official": dict(preset="official"),
+    "iGTT, long": dict(preset="paper"),
+    "iGTT+": dict(preset="improved"),
+    "iGTT+, never refreshed": dict(preset="improved", refresh="never"),
+    "iGTT+, no EMS": dict(preset="improved", **_NO_EMS),
+    **{name: dict(preset="improved", **change) for name, change in (ABLATIONS | LONG_ABLATIONS).items()},
+    **{name: dict(preset="paper", **change) for name, change in PAPER_ABLATIONS.items()},
+}
+ROWS = _PLAIN | {"DFC": ("dfc", {}), "AC": ("ac", {})} | {name: ("igtt", of) for name, of in _IGTT.items()}
+TABLE = (*_PLAIN, "DFC", "AC", "iGTT", "iGTT, no EMS", "iGTT+", "iGTT+, never refreshed")
+LONG = ("iGTT, long", *LONG_ABLATIONS, *PAPER_ABLATIONS)  # left out of the quick profile
+# Paper: ten trainings. Seeds where they are not those of the profile: more for the share of inverted runs, fewer where a
+# row is one of many.
+_SEEDS = {
+    ("quick", "iGTT", ""): 5,
+    **{("quick", row, ""): 2 for row in ABLATIONS},
+    **{("long", row, ""): 5 for row in (*ABLATIONS, *LONG_ABLATIONS, *PAPER_ABLATIONS)},
+}
+
+# Paper: silent on all scales; those of "paper" are the official code's, the others are ours.
+_SMALL = dict(width=8, batch=4, lr=0.1)
+_QUICK = {
+    "dfc": dict(channels=24, iterations=12),
+    "ac": dict(width=16, blocks=2, epochs=1, batch=8, lr=1e-3),
+    "paper": _SMALL | dict(epochs=4, lr_step_epochs=3),
+    "official": _SMALL | dict(epochs=4, lr_step_epochs=3),
+    "improved": _SMALL | dict(epochs=5, lr_step_epochs=4),
+    "iGTT, long": dict(epochs=40, lr_step_epochs=20),
+}
+_SCALE = {
+    "smoke": {
+        "dfc": dict(channels=8, iterations=2),
+        "ac": dict(width=4, blocks=1, epochs=1, batch=4, displacement=2),
+        **{name: dict(width=4, batch=4, epochs=2) for name in ("paper", "official", "improved")},
+    },
+    "quick": _QUICK,
+    "long": _QUICK,
+    "paper": {},
+}
+
+
+def runs(grid, profile, scale, seeds):
+    """The runs of a `Methods` grid, as {name: [one `MethodConfig` a seed]}.
+
+    scale: the `TrainConfig` whose data and images they share; seeds: how many, but one for what draws no random numbers.
+    """
+    from metalib.comparison import MethodConfig  # torch, which a notebook that reads a record does not need
+
+    shared = {name: getattr(scale, name) for name in ("data", "size", "train", "test", "augment")}
+    planned = {}
+    for row in grid.rows:
+        if row in LONG and profile == "quick":
+            continue
+        method, options = ROWS[row]
+        changes = _SCALE[profile].get(options.get("preset", method), {}) | _SCALE[profile].get(row, {})
+        count = 1 if row in _PLAIN else _SEEDS.get((profile, row, grid.prefix), seeds)
+        given = tuple((changes | options).items())
+        configs = [MethodConfig(method, given, seed=seed, **shared) for seed in range(count)]
+        planned[f"{grid.prefix} {row}".strip()] = configs
+    return planned
