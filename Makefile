@@ -1,7 +1,6 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 .PHONY: help figures test lab clean
 
 PYTHON ?= python3
@@ -14,10 +13,10 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 CODE := $(wildcard metalib/*.py metalib/*.mplstyle)
 # The committed results; everything else draws into .cache/figures, so that no try of one's own replaces them.
-PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.paper),$(DATA).$(PROFILE))
+PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.long $d.paper),$(DATA).$(PROFILE))
 FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/figures))
 # By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
-BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 10_effective_pixels 11_text_and_code
+BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices
 MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DATA)/classes.json)
 OTHER := $(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)))
 NAMES := $(or $(OTHER),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))))
@@ -27,7 +26,7 @@ STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FI
 PLACE := $(if $(filter er-like,$(DATA)),,$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER]"
+	@echo "make TARGET [PROFILE=smoke|quick|long|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER]"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 ifeq ($(DATA),real)
@@ -35,7 +34,8 @@ figures: # the real sets of METALIB_DATA, or ../shared/data
 	$(MAKE) figures DATA=nuc
 	$(MAKE) figures DATA=street
 else
-figures: $(EXECUTED)/done ## train what is not cached, redraw every figure, renew the verdicts in README.md
+figures: $(EXECUTED)/trained ## train what is not cached, redraw every figure, renew the verdicts in README.md
+	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
 
 test: $(READY) ## lint, unit tests, notebooks in small, outputs of checked cells
@@ -51,7 +51,7 @@ clean: ## remove cached runs, executed notebooks and the virtual environment
 	rm -rf .cache $(VENV)
 
 $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
-	$(if $(PUBLISHED),$(RUN) -m metalib.claims,@echo "figures and verdicts are in $(FIGURES)")
+	$(if $(PUBLISHED),$(RUN) -m metalib.readme,@echo "figures and verdicts are in $(FIGURES)")
 	@touch $@
 
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) | $(EXECUTED)/trained
@@ -65,7 +65,7 @@ $(EXECUTED)/trained: $(CODE) $(READY)
 
 FORCE:
 $(STALE:%=$(EXECUTED)/%.ipynb): FORCE
-$(if $(filter %-like,$(DATA)),,$(EXECUTED)/trained): FORCE
+$(if $(filter %-like,$(DATA))$(TRAINED),,$(EXECUTED)/trained): FORCE
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f'Python 3.11 or newer is needed, this is {v[0]}.{v[1]}: call make PYTHON=/path/to/python3.11')"

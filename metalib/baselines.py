@@ -69,7 +69,7 @@ def mean_threshold(images):
 
 def evidence(images):
     """Scores of Otsu's threshold on `pseudo_labels.evidence`: where the improved iGTT starts. Not of the paper."""
-    return otsu(pseudo_labels.evidence(_check(images)[:, None]))
+    return otsu(pseudo_labels.evidence(_check(images)[:, None])[:, None])
 
 
 METHODS = {

@@ -18,7 +18,6 @@ from metalib import records
 
 MIN_SEEDS = 3
 _COLUMNS = ("verdict", "id", "paper", "ours", "spread", "seeds", "reason")
-_MARKERS = "<!-- verdicts -->", "<!-- end of verdicts -->"
 
 
 class Verdict(NamedTuple):
@@ -105,10 +104,11 @@ def table(rows):
 def save(rows):
     """Put the rows into `claims.json` of the figures folder, in place of all of the same notebook, profile and data."""
     path = records.figures_folder() / "claims.json"
-    stored = load(path) if path.is_file() else []
-    renewed = {_place(row) for row in rows}
-    merged = [row for row in stored if _place(row) not in renewed] + list(rows)
-    records.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
+    with records.locked(path):  # notebooks run side by side
+        stored = load(path) if path.is_file() else []
+        renewed = {_place(row) for row in rows}
+        merged = [row for row in stored if _place(row) not in renewed] + list(rows)
+        records.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
 
 
 def _place(row):
@@ -154,15 +154,6 @@ def _markdown_cells(row):
     return f"{measured} | **{row['verdict']}**{why}"
 
 
-def with_table(readme, rows):
-    """The text of README.md with its table of verdicts renewed; ValueError where a mark of its place is missing."""
-    if not all(mark in readme for mark in _MARKERS):
-        raise ValueError(f"README.md needs the marks {' and '.join(_MARKERS)} around its table of verdicts")
-    before, _, rest = readme.partition(_MARKERS[0])
-    after = rest.partition(_MARKERS[1])[2]
-    return f"{before}{_MARKERS[0]}\n{markdown(rows)}\n{_MARKERS[1]}{after}"
-
-
 def moved(old, new):
     """One line for each verdict that differs between two lists of rows, or is on one side alone."""
     before, after = ({(*_place(row), row["id"]): row["verdict"] for row in rows} for rows in (old, new))
@@ -189,14 +180,8 @@ def _verdict(decided, ours, spread, seeds, reason):
 
 
 def _main():
-    """Renew the table of README.md; with the path of an older claims.json, print the verdicts that differ from it."""
-    if len(sys.argv) > 1:
-        print("\n".join(moved(load(sys.argv[1]), load())) or "no verdict moved")
-        return
-    readme = Path(__file__).parents[1] / "README.md"
-    text = readme.read_text()
-    if (renewed := with_table(text, load())) != text:
-        records.atomic_write(readme, renewed)
+    """With the path of an older claims.json, print the verdicts that differ from it."""
+    print("\n".join(moved(load(sys.argv[1]), load())) or "no verdict moved")
 
 
 if __name__ == "__main__":

@@ -103,8 +103,7 @@ GRIDS = {
         Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
     ),
     "07_igtt": (
-        table3.Methods("", (*table3.TABLE, "iGTT, official", "iGTT+, no EMS", *table3.ABLATIONS, *table3.LONG)),
-        *(table3.Methods(name, table3.TABLE, name) for name in ("mito-like", "nuc-like")),
+        *(table3.Methods(name, table3.TABLE, name) for name in ("", "mito-like", "nuc-like")),
         *(
             Grid(f"{name} {network}".strip(), ("cl",), (network,), name)
             for name in ("", "mito-like", "nuc-like")
@@ -119,6 +118,7 @@ GRIDS = {
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
     ),
+    "12_igtt_choices": (table3.Methods("", table3.CHOICES),),
 }
 # The columns of a table of thresholds; and what a record keeps of each test, where the run has it.
 _THRESHOLDS = {

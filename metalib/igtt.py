@@ -178,7 +178,8 @@ def load(path):
     try:
         with safe_open(path, "pt") as file:
             about = (file.metadata() or {}).get("igtt")
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            state = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file ({error})") from error
     if about is None:
@@ -195,6 +196,8 @@ class _Run:
 
     def __init__(self, images, config, clean, device):
         self.config, self.clean = config, clean
+        if clean is not None and np.shape(clean) != (len(images), *np.shape(images)[2:]):
+            raise ValueError(f"clean labels of shape {np.shape(clean)} do not fit images of shape {np.shape(images)}")
         standard = datasets.standardise(np.asarray(images, np.float32), range(len(images)))
         self.brightness = standard[:, 0]
         self.images = training._to(device, standard)
@@ -228,7 +231,7 @@ class _Run:
         config = self.config
         optimiser.param_groups[0]["lr"] = _rate(config, step, steps)
         rng = np.random.default_rng([config.seed, step])
-        images, targets = self._augmented(self.images[batch], torch.from_numpy(self.labels[batch]), rng)
+        images, targets, back = self._augmented(self.images[batch], torch.from_numpy(self.labels[batch]), rng)
         network.train()
         logits = _logits(network, images)
         loss = _loss(config, logits, targets, step * config.epochs // steps, float(self.masks[batch].mean()))
@@ -236,16 +239,17 @@ class _Run:
         loss.backward()
         optimiser.step()
         self.loss.append(loss.detach())
-        return logits.detach()[:, 0].sigmoid() if config.refresh == "step" else None
+        return back(logits.detach()[:, 0].sigmoid()) if config.refresh == "step" else None
 
     def _augmented(self, images, targets, rng):
+        """Images and labels of a step, and the function that puts maps (B, H, W) of these images back upright."""
         targets = targets.to(images.device)
         if self.config.light:
             images = _relit(images, rng, self.config.light)
-        if self.config.turns:
-            turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        turn, mirror = (int(rng.integers(4)), bool(rng.integers(2))) if self.config.turns else (0, False)
+        if turn or mirror:
             images, targets = (_turned(part, turn, mirror) for part in (images, targets))
-        return images, targets
+        return images, targets, lambda maps: _turned(maps, turn if mirror else -turn, mirror)
 
     def _finish(self, epoch, seen):
         """After an epoch: the losses as numbers, and under refresh "step" the labels of the next epoch."""
@@ -262,9 +266,10 @@ class _Run:
 
     def _refresh(self, network, epoch):
         """The labels from a pass over all images in evaluation mode."""
-        probabilities = self._orient(network, _probabilities(network, self.images, self.config.batch))
+        found = _probabilities(network, self.images, self.config.batch)
+        probabilities = self._orient(network, found)
         self._relabel(slice(None), probabilities, self._choose(probabilities), epoch)
-        self._record(epoch, probabilities)
+        self._record(epoch, found)
 
     def _orient(self, network, probabilities):
         """The probabilities, after the network has been negated if they are the lower the brighter the images are."""
@@ -282,7 +287,8 @@ class _Run:
             return _otsu(maps)
         if config.per_image:
             return best_threshold(maps, config.thresholds)
-        mean = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor).mean(axis=0)
+        found = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor)
+        mean = np.where(np.isfinite(found), found, 0).mean(axis=0)  # a constant map, without a floor, has no say
         mean[[0, -1]] = 0 if config.ends == "zero" else np.inf
         return pseudo_labels.candidate_thresholds(maps, config.thresholds)[:, mean.argmin()]
 
@@ -320,7 +326,7 @@ class _Run:
             "correlation": np.nan if maps is None else _correlation(maps, self.brightness[order]),
         }
         if self.clean is not None:
-            truth = self.clean == 1
+            truth = np.asarray(self.clean) == 1
             about["dice"] = 2 * (self.masks & truth).sum() / max(self.masks.sum() + truth.sum(), 1)
             about["precision"] = (positive & truth).sum() / max(positive.sum(), 1)
         for name, value in about.items():
@@ -391,14 +397,17 @@ def _otsu(maps):
     """Otsu's threshold (N,) of each map; nan where it is constant."""
     from skimage.filters import threshold_otsu
 
-    return np.array([threshold_otsu(values, nbins=1024) if np.ptp(values) > 0 else np.nan for values in maps])
+    return np.array(
+        [threshold_otsu(values, nbins=1024) if np.ptp(values) > 0 else np.nan for values in maps.astype(np.float64)]
+    )
 
 
 def _correlation(probabilities, brightness):
     """Correlation over all pixels, 0 where either is constant."""
     first, second = (part.astype(np.float64) - part.mean(dtype=np.float64) for part in (probabilities, brightness))
-    scale = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / scale) if scale > 0 else 0.0
+    if not np.ptp(first) or not np.ptp(second):
+        return 0.0
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
 
 
 def _check(images, config):

@@ -35,6 +35,8 @@ def dmi(logits, labels, floor=1e-3):
     # Paper: no floor; the official code adds 0.001 to the determinant, which is of the order of the pixels squared.
     probability, foreground, known = _two_class_maps(logits, labels)
     pixels = known.sum(dim=(1, 2)).clamp(min=1)
+    # The determinant does not depend on this shift, after which a constant p is exactly 0 and not a rounding error.
+    probability = probability - torch.where(known > 0, probability, 1).detach().amin(dim=(1, 2), keepdim=True)
     mean = (probability * known).sum(dim=(1, 2)) / pixels
     covariance = (foreground * (probability - mean[:, None, None])).sum(dim=(1, 2))
     one_class = (foreground.sum(dim=(1, 2)) == 0) | (foreground.sum(dim=(1, 2)) == pixels)
@@ -62,6 +64,7 @@ def area_cross_entropy(logits, labels, share):
     shrink, equal weights would let it grow. logits (B, 1, H, W), labels (B, H, W) in {0, 1, IGNORE}; a float32 scalar; a
     class without a pixel counts nothing.
     """
+    _check_one_channel(logits, labels)
     entropy, known = _two_classes(logits, labels), labels != IGNORE
     weights, loss = (share**0.5, (1 - share) ** 0.5), 0
     for weight, members in zip(weights, (labels == 1, known & (labels != 1)), strict=True):
@@ -71,11 +74,15 @@ def area_cross_entropy(logits, labels, share):
 
 def _two_class_maps(logits, labels):
     """Probability, foreground and known pixels, each float32 (B, H, W)."""
+    _check_one_channel(logits, labels)
+    return logits[:, 0].float().sigmoid(), (labels == 1).float(), (labels != IGNORE).float()
+
+
+def _check_one_channel(logits, labels):
     if logits.ndim != 4 or logits.shape[1] != 1 or labels.shape != logits[:, 0].shape:
         raise ValueError(
             f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)} do not fit: expected (B, 1, H, W) and (B, H, W)"
         )
-    return logits[:, 0].float().sigmoid(), (labels == 1).float(), (labels != IGNORE).float()
 
 
 def _two_classes(logits, labels):

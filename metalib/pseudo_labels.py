@@ -3,6 +3,7 @@
 Probability maps and images are (N, H, W) or (H, W), masks boolean or uint8 in {0, 1}. Nothing here has seen a label.
 """
 
+from fractions import Fraction
 from math import ceil
 
 import numpy as np
@@ -22,8 +23,8 @@ def candidate_thresholds(probabilities, k=THRESHOLDS):
     if k < 3:
         raise ValueError(f"k is {k}: a choice between thresholds needs at least 3, the two ends being empty and full")
     maps = _check(probabilities)
-    low, high = maps.min(axis=(-2, -1)), maps.max(axis=(-2, -1))
-    return low[..., None] + np.arange(k) * ((high - low) / (k - 1))[..., None]
+    low, high = maps.min(axis=(-2, -1))[..., None], maps.max(axis=(-2, -1))[..., None]
+    return np.append(low + np.arange(k - 1) * ((high - low) / (k - 1)), high, axis=-1)
 
 
 def dmi_losses(probabilities, k=THRESHOLDS, floor=0.0):
@@ -50,15 +51,14 @@ def best_threshold(probabilities, k=THRESHOLDS):
     maps = _check(probabilities)
     grid = candidate_thresholds(maps, k).reshape(-1, k)
     flat = maps.reshape(len(grid), -1)
-    step, mean = grid[:, 1] - grid[:, 0], flat.mean(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        below = np.nan_to_num(np.floor((mean - grid[:, 0]) / step)).astype(int)
+    mean, span = flat.mean(axis=1), grid[:, -1] - grid[:, 0]
+    below = ((k - 1) * (mean - grid[:, 0]) / np.where(span > 0, span, 1)).astype(int)
     pairs = np.stack([np.clip(below + more, 1, k - 2) for more in (0, 1)], axis=1)
     tried = np.take_along_axis(grid, pairs, axis=1)
     centred = flat - mean[:, None]
     gain = np.stack([np.where(flat > edge[:, None], centred, 0).sum(axis=1) for edge in tried.T], axis=1)
     best = np.take_along_axis(tried, gain.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return np.where(step > 0, best, np.nan).reshape(maps.shape[:-2])[()]
+    return np.where(span > 0, best, np.nan).reshape(maps.shape[:-2])[()]
 
 
 def edge_threshold(probabilities, edges, k=THRESHOLDS):
@@ -68,7 +68,7 @@ def edge_threshold(probabilities, edges, k=THRESHOLDS):
     this one has the largest sum of `edges` (N, H, W), see there: the largest flux of the images' gradient through outlines.
     """
     maps = _check(probabilities)
-    thresholds = np.linspace(maps.min(), maps.max(), k)[1:-1]
+    thresholds = candidate_thresholds(maps.reshape(1, -1), k)[1:-1]
     _, flux = _sums_above(maps.ravel(), edges.ravel(), thresholds)
     return float(thresholds[flux.argmax()]) if flux.max() > 0 else np.nan
 
@@ -124,6 +124,8 @@ def with_band(structure, mask, band_px):
 
     Not of the paper, where everything beside the structure is background. Distances are in 4-connected steps.
     """
+    if band_px < 0:
+        raise ValueError(f"band_px is {band_px}, expected a number of pixels, at least 0")
     near = (np.asarray(mask) > 0) | (structure > 0)
     if band_px:
         near = ndi.binary_dilation(near, iterations=band_px)
@@ -160,7 +162,8 @@ def _shifted(points, radius, shape, rng, square, clamp):
 
 def _sampled(points, keep, rng, exact):
     if exact:
-        return points[rng.choice(len(points), ceil(keep * len(points)), replace=False)] if len(points) else points
+        count = ceil(Fraction(str(float(keep))) * len(points))  # binary, 0.55 of 100 would be 56
+        return points[rng.choice(len(points), count, replace=False)] if len(points) else points
     return points[rng.random(len(points)) < keep]
 
 

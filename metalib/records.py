@@ -4,13 +4,14 @@ Every file of this project is written whole or not at all.
 """
 
 import base64
+import fcntl
 import json
 import os
 import platform
 import re
 import tempfile
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def atomic_write(path, data):
         raise OSError(
             error.errno, f"cannot write {path} ({error.strerror}): check free space and permissions of its folder"
         ) from error
+
+
+@contextmanager
+def locked(path):
+    """Keep other processes that ask for the same `path` waiting, however this one ends."""
+    place = Path(tempfile.gettempdir()) / f"metalib-{os.getuid()}-{zlib.crc32(str(Path(path).resolve()).encode()):08x}.lock"
+    with open(place, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def save(stem, numbers, config, **measured):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalib import claims, experiments, records, style, transition
+from metalib import claims, experiments, readme, records, style, transition
 
 
 def test_a_record_comes_back_and_stands_while_numbers_and_configuration_do():
@@ -137,16 +137,16 @@ def test_saved_verdicts_replace_those_of_the_same_notebook_profile_and_data():
 
 def test_the_readme_table_is_renewed_between_its_marks():
     text = "before\n<!-- verdicts -->\nstale\n<!-- end of verdicts -->\nafter\n"
-    renewed = claims.with_table(text, [row()])
+    renewed = readme.between(text, "verdicts", claims.markdown([row()]))
     assert "stale" not in renewed
     assert "| statement | paper | er-like, n = 3 | verdict |" in renewed
     assert "| CL ≈ RCL | 7 | gap 1.0 points ± 0.1 | **holds** |" in renewed
     assert "| **fails**: why |" in claims.markdown([row("a", "fails")])
     assert renewed.startswith("before\n")
     assert renewed.endswith("\nafter\n")
-    assert claims.with_table(renewed, [row()]) == renewed
+    assert readme.between(renewed, "verdicts", claims.markdown([row()])) == renewed
     with pytest.raises(ValueError, match=r"README.md needs the marks"):
-        claims.with_table("before\n<!-- verdicts -->\nafter\n", [row()])
+        readme.between("before\n<!-- verdicts -->\nafter\n", "verdicts", "")
 
 
 def test_moved_verdicts_are_told():
