@@ -13,13 +13,6 @@ from torch.nn import functional as F
 
 from metalib import datasets, models, training
 
-# Cut to some 8 s on one CPU thread for 24 test images of 112x112 px, and 144 training images. DFC: 24 channels of 100, 20
-# responses of up to 1,000. AC: width 16 of 64, 2 blocks of 3, 2 epochs of 20 in batches of 8, and Adam's own rate.
-QUICK = {
-    "dfc": dict(channels=24, iterations=20),
-    "ac": dict(width=16, blocks=2, epochs=2, batch=8, lr=1e-3),
-}
-
 
 def dfc(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.0, lr=0.1, rule="otsu", device=None):
     """Scores (N, H, W) of differentiable feature clustering (Kim, Kanezaki and Tanaka 2020), each image by itself.

@@ -7,8 +7,8 @@ from metalib import style
 
 def igtt(stages, way_back):
     """A figure of stages, (title, what leads to it, image or labels (H, W)), with arrows between them, and one back to the first."""
-    figure, axes = plt.subplots(1, len(stages), figsize=(style.PAGE_IN, 2.2), layout="none")
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.8, bottom=0.3, wspace=0.55)
+    figure, axes = plt.subplots(1, len(stages), figsize=(style.PAGE_IN, 1.75), layout="none")
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.86, bottom=0.3, wspace=0.55)
     for ax, (title, _, shown) in zip(axes, stages, strict=True):
         style.show(ax, shown, title)
     boxes = [ax.get_position() for ax in axes]

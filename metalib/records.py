@@ -58,8 +58,8 @@ def atomic_write(path, data):
 @contextmanager
 def locked(path):
     """Keep other processes that ask for the same `path` waiting, however this one ends."""
-    place = Path(tempfile.gettempdir()) / f"metalib-{os.getuid()}-{zlib.crc32(str(Path(path).resolve()).encode()):08x}.lock"
-    with open(place, "w") as file:
+    name = f"metalib-{os.getuid()}-{zlib.crc32(str(Path(path).resolve()).encode()):08x}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -17,6 +17,7 @@ from metalib import folders, igtt, records
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
+SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
 
 
 def segment(images, out, **changes):
@@ -43,7 +44,7 @@ def segment(images, out, **changes):
 
 def _configured(count, changes):
     batch = min(changes.get("batch", 4), count)
-    epochs = ceil(STEPS / (count // batch))
+    epochs = ceil(STEPS / (count // max(batch, 1)))
     return igtt.preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
 
 
@@ -63,6 +64,10 @@ def _read(folder):
             raise ValueError(f"{path} has {image.shape[0]} channels, expected gray: average them, or take one")
         if image.shape != images[0].shape:
             raise ValueError(f"{path} is {_size(image)} px, {paths[0]} is {_size(images[0])}: crop them to one size")
+        if min(image.shape[1:]) < SIDE:
+            raise ValueError(
+                f"{path} is {_size(image)} px, expected sides of at least {SIDE} px: crop less, or enlarge it"
+            )
         if np.ptp(image) == 0:
             raise ValueError(f"{path} is constant: there is nothing to segment, remove it")
     return paths, np.stack(images)

@@ -1,5 +1,7 @@
 """The paper's statements on iGTT, and ours, applied to `experiments.Results`, in the form of `metalib.statements`."""
 
+import re
+
 import numpy as np
 
 from metalib import claims
@@ -62,7 +64,7 @@ def inverted(results, prefix, rows):
         )
         if total < claims.MIN_SEEDS:
             verdict = verdict._replace(verdict="not tested", reason=f"{total} seeds, at least 3 are needed")
-        stated[f"upright_{row}".replace(" ", "_")] = f"{row} is never inverted", "-", verdict
+        stated[f"upright_{_slug(row)}"] = f"{row} is never inverted", "-", verdict
     return stated
 
 
@@ -86,9 +88,17 @@ def orientation(results, rows):
 def steps_of_change(results, base, changes):
     """Each change of the improved preset against it: {id: (claim, -, Verdict)}, the changed row being the lower one."""
     return {
-        f"needs_{number}": (f"iGTT+ with {change} < iGTT+", "-", _below(results.final(change, "dice_half"), base))
-        for number, change in enumerate(changes, 1)
+        f"needs_{_slug(change)}": (
+            f"iGTT+ with {change} < iGTT+",
+            "-",
+            _below(results.final(change, "dice_half"), base),
+        )
+        for change in changes
     }
+
+
+def _slug(text):
+    return re.sub(r"[^\w+.]+", "_", text)
 
 
 def _dice(results, prefix):

@@ -111,6 +111,12 @@ def test_a_run_is_finite_and_fixed_by_its_seed_whatever_is_known_of_the_truth(na
     assert history.seconds > 0
 
 
+def test_the_seed_fixes_the_fresh_weights():
+    options = dict(**SMALL, lr=0.0, orientation="none")
+    first, other = (igtt.fit(IMAGES, igtt.preset("improved", **options, seed=seed))[0] for seed in (0, 1))
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
 def test_training_leaves_images_and_the_global_generators_alone():
     before, images = torch.get_rng_state(), IMAGES.copy()
     state = str(np.random.get_state())  # noqa: NPY002
@@ -301,6 +307,24 @@ def test_masks_of_more_than_half_are_inverted_on_request():
         np.testing.assert_array_equal(run.masks[0], (p[0] > 0.25) != invert)
 
 
+@pytest.mark.parametrize("name", ["skeleton", "exact", "square", "clamp", "radius_px", "keep"])
+def test_choices_of_ems_reach_it(monkeypatch, name):
+    seen = []
+
+    def spied(mask, radius_px, keep, rng, **choices):
+        seen.append(dict(radius_px=radius_px, keep=keep) | choices)
+        return mask.astype(np.uint8)
+
+    run = run_of()
+    standard = dict(skeleton=True, exact=False, square=False, clamp=False, radius_px=1, keep=0.5)
+    changed = standard | {name: {"radius_px": 3, "keep": 0.2}.get(name, not standard[name])}
+    monkeypatch.setattr(igtt, "extract_meta_structure", spied)
+    for options in (standard, changed):
+        run.config = replace(run.config, **options)
+        run._structure(MASKS[0] > 0, None)
+    assert seen == [standard, changed]
+
+
 def test_ems_is_drawn_anew_for_each_image_epoch_and_seed():
     p = np.stack([MASKS[0]] * 2).astype(float)
 
@@ -483,6 +507,14 @@ def test_images_of_any_size_get_scores(trained, shape, rng):
     assert (scores >= 0).all()
     assert (scores <= 1).all()
     np.testing.assert_allclose(igtt.predict(network, 5 * images + 3), scores, atol=0.02)  # light does not matter
+
+
+def test_sides_are_filled_up_with_the_pixels_of_the_border(trained, rng):
+    network, images = trained[0], igtt.datasets.standardise(rng.random((2, 1, 19, 45), dtype=np.float32), range(2))
+    padded = torch.from_numpy(np.pad(images, ((0, 0), (0, 0), (0, 13), (0, 3)), mode="edge"))
+    with torch.inference_mode(), training._autocast(torch.device("cpu")):
+        expected = network(padded).float().sigmoid()[:, 0, :19, :45]
+    np.testing.assert_allclose(igtt.predict(network, images), expected, atol=0.02)
 
 
 def test_training_takes_sides_that_are_no_multiple_of_the_stride():

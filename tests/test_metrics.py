@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, jaccard_score, roc_auc_score
 
 from metalib import metrics
 from metalib.labels import IGNORE
@@ -88,6 +88,41 @@ def test_hard_masks_have_balanced_accuracy_as_auc(rng):
     mask = (rng.random(truth.shape) < 0.4).astype(np.float32)
     sensitivity, specificity = mask[truth == 1].mean(), 1 - mask[truth == 0].mean()
     assert metrics.evaluate(mask, truth)["auc"] == pytest.approx((sensitivity + specificity) / 2)
+
+
+def test_balanced_accuracy_is_that_of_the_mask_of_scikit_learn(rng):
+    scores, truth = example(rng)
+    truth[0, :, ::3] = IGNORE
+    truth[1], truth[2], truth[3] = IGNORE, np.minimum(truth[2], 0), np.where(truth[3] == 1, 1, IGNORE)
+    found = metrics.evaluate(scores, truth)
+    known = truth != IGNORE
+    mask = scores > 0.5
+    assert found["balanced"] == pytest.approx(balanced_accuracy_score(truth[known], mask[known]))
+    assert found["balanced"] == pytest.approx(roc_auc_score(truth[known], mask[known]))
+    assert found["balanced"] != pytest.approx(found["acc"], abs=0.01)
+    # Of images, the mean over those that have both classes: the first alone.
+    first = balanced_accuracy_score(truth[0][known[0]], mask[0][known[0]])
+    assert found["balanced_image"] == pytest.approx(first)
+    both = metrics.evaluate(scores[[0, 0, 1]], np.stack([truth[0], 1 - (truth[0] > 0), truth[1]]))
+    assert both["balanced_image"] == pytest.approx(np.mean([first, _balanced_inverse(truth[0], mask[0])]))
+
+
+def _balanced_inverse(truth, mask):
+    return balanced_accuracy_score((truth == 0).ravel(), mask.ravel())
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_alone_has_no_balanced_accuracy(rng, label):
+    found = metrics.evaluate(rng.random((2, 8, 8)), np.full((2, 8, 8), label, np.uint8))
+    assert np.isnan([found["balanced"], found["balanced_image"], found["auc"]]).all()
+
+
+def test_classes_in_different_images_have_a_pooled_balanced_accuracy_alone():
+    truth = np.stack([np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)])
+    scores = np.where(np.arange(4) < 3, truth, 1 - truth) * 0.8 + 0.1
+    found = metrics.evaluate(scores, truth)
+    assert found["balanced"] == pytest.approx(0.75)
+    assert np.isnan(found["balanced_image"])
 
 
 def test_scores_without_structure_reach_the_all_foreground_dice():

@@ -30,8 +30,10 @@ def test_there_are_notebooks():
         "04_perturbed_labels",
         "05_random_labels",
         "06_meta_structure_maps",
+        "07_igtt",
         "10_effective_pixels",
         "11_text_and_code",
+        "12_igtt_choices",
     ]
     assert "_template" in {path.stem for path in NOTEBOOKS}
 

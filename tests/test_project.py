@@ -98,6 +98,20 @@ def test_every_statement_of_the_issue_has_a_verdict_from_three_seeds():
         "critical_6",
         "inverted_6",
         "collapse_2_32",
+        "above_otsu",
+        "above_agt",
+        "above_dfc",
+        "above_ac",
+        "ems",
+        "supervised",
+        "plus_above_otsu",
+        "plus_above_never",
+        "plus_above_start",
+        "plus_ems",
+        "upright_iGTT",
+        "dmi_is_mean",
+        "mito-like_above_otsu",
+        "mito-like_plus_above_never",
     }
     assert required <= rows.keys()
     assert all(rows[name]["seeds"] >= claims.MIN_SEEDS for name in required)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage as ndi
@@ -13,6 +13,7 @@ from metalib import pseudo_labels
 from metalib.labels import IGNORE
 from metalib.pseudo_labels import best_threshold, dmi_losses, extract_meta_structure
 
+quick = settings(max_examples=40, deadline=None)
 SIDES = st.tuples(st.integers(2, 12), st.integers(2, 12))
 uniform = arrays(np.float32, SIDES, elements=st.floats(0, 1, width=32))
 few_values = arrays(np.float32, SIDES, elements=st.sampled_from([0, 0.125, 0.5, 1]))
@@ -52,6 +53,7 @@ def resolution(probabilities):
     return 1e-13 * probabilities.size**2
 
 
+@quick
 @given(probabilities=maps, k=st.integers(3, 40))
 @example(np.array([[0.1, 0.7], [0.1, 0.1]]), 30)
 def test_the_best_threshold_attains_the_determinant_of_a_brute_force(probabilities, k):
@@ -66,6 +68,7 @@ def test_the_best_threshold_attains_the_determinant_of_a_brute_force(probabiliti
     assert np.isclose(grid(probabilities, k)[1:-1], found, rtol=1e-12, atol=0).any()
 
 
+@quick
 @given(probabilities=maps, k=st.integers(3, 40))
 def test_the_determinant_is_the_covariance_and_its_best_threshold_the_mean(probabilities, k):
     p = np.asarray(probabilities, np.float64)
@@ -84,6 +87,7 @@ def test_the_best_threshold_is_the_mean_and_not_that_of_otsu(rng):
 
 
 @pytest.mark.parametrize("floor", [0, 1e-3, 10])
+@quick
 @given(probabilities=maps, k=st.integers(3, 40))
 def test_losses_are_those_of_a_brute_force(floor, probabilities, k):
     found = dmi_losses(probabilities, k, floor)
@@ -103,6 +107,7 @@ def test_maps_of_a_stack_do_not_see_each_other(rng):
         np.testing.assert_array_equal(function(stack), [function(each) for each in stack])
 
 
+@quick
 @given(probabilities=maps)
 def test_foreground_and_background_are_alike_to_the_criterion(probabilities):
     p = np.asarray(probabilities, np.float64)
@@ -164,6 +169,7 @@ def test_masks_of_the_edge_threshold_end_at_the_edges(monotone):
     assert (p > t).sum() == pytest.approx(discs.sum(), rel=0.04)
 
 
+@quick
 @given(p=arrays(np.float64, (2, 5, 5), elements=st.floats(0, 1)), seed=seeds)
 def test_the_edge_threshold_is_that_of_a_brute_force(p, seed):
     weights = np.random.default_rng(seed).normal(size=p.shape)
@@ -209,6 +215,7 @@ def test_evidence_is_the_sum_of_two_z_scores(rng):
 CHOICES = st.fixed_dictionaries({name: st.booleans() for name in ("skeleton", "exact", "square", "clamp")})
 
 
+@quick
 @given(mask=masks, radius=st.integers(0, 5), keep=st.floats(0, 1, exclude_min=True), seed=seeds, choices=CHOICES)
 def test_meta_structures_stay_near_the_skeleton_and_follow_their_seed(mask, radius, keep, seed, choices):
     before = mask.copy()
@@ -229,6 +236,7 @@ def test_meta_structures_stay_near_the_skeleton_and_follow_their_seed(mask, radi
     assert (distance[first > 0] <= radius).all()  # put on the border, a pixel comes only closer
 
 
+@quick
 @given(mask=masks, seed=seeds)
 def test_without_steps_and_with_all_pixels_the_source_comes_back(mask, seed):
     for exact in (False, True):
@@ -237,6 +245,7 @@ def test_without_steps_and_with_all_pixels_the_source_comes_back(mask, seed):
             np.testing.assert_array_equal(found, source)
 
 
+@quick
 @given(n=st.integers(1, 200), percent=st.integers(1, 100), seed=seeds)
 @example(100, 55, 0)
 def test_exact_counts_are_those_of_integer_arithmetic(n, percent, seed):
@@ -308,6 +317,7 @@ def test_radii_that_are_no_number_of_pixels_are_named(radius, rng):
         extract_meta_structure(np.ones((4, 4)), radius, 1, rng)
 
 
+@quick
 @given(mask=masks, structure=masks, band=st.integers(0, 4))
 def test_a_band_leaves_the_pixels_beside_the_structure_open(mask, structure, band):
     structure = np.resize(structure, mask.shape).astype(np.uint8)

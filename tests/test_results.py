@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalib import claims, experiments, readme, records, style, transition
+from metalib.training import TrainConfig
 
 
 def test_a_record_comes_back_and_stands_while_numbers_and_configuration_do():
@@ -168,14 +170,25 @@ def configs(profile, data="", notebook="02_training_curves"):
     return [config for of in experiments.runs(notebook, profile, data).values() for config in of]
 
 
-@pytest.mark.parametrize("notebook", experiments.GRIDS)
+def networks(profile, data="", notebook="02_training_curves"):
+    """The runs of a notebook that learn from labels; those that see none are tested in test_comparison.py."""
+    return [config for config in configs(profile, data, notebook) if isinstance(config, TrainConfig)]
+
+
+@pytest.mark.parametrize("notebook", [name for name in experiments.GRIDS if name != "12_igtt_choices"])  # has none
 def test_profiles_differ_in_scale_and_not_in_recipes(notebook):
-    quick, paper = (configs(profile, notebook=notebook) for profile in ("quick", "paper"))
+    quick, long, paper = (networks(profile, notebook=notebook) for profile in ("quick", "long", "paper"))
     assert {config.recipe for config in paper} - {config.recipe for config in quick} <= {"rcl_flip:0.49"}
     assert {config.seed for config in quick} == {0, 1, 2}
-    assert {config.seed for config in paper} == set(range(10))
+    assert {config.seed for config in long} == {config.seed for config in paper} == set(range(10))
+    assert {replace(config, seed=0) for config in quick} == {replace(config, seed=0) for config in long}
     assert {config.model.removesuffix("_light") for config in quick} == {config.model for config in paper}
-    assert {config.width for config in paper} == {64}
+    assert {(config.model == "hrnet", config.width) for config in paper} <= {(False, 64), (True, 32)}
+
+
+def test_quick_images_are_of_one_size_in_every_set():
+    for notebook in ("02_training_curves", "07_igtt", "12_igtt_choices"):
+        assert {config.size for config in configs("quick", notebook=notebook)} == {96}
 
 
 def test_the_paper_profile_is_that_of_the_official_code():
@@ -220,7 +233,7 @@ def test_the_presets_differ_in_every_choice_and_reach_the_runs():
 
 
 def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
-    with pytest.raises(ValueError, match="unknown profile 'quik', expected one of smoke, quick, paper"):
+    with pytest.raises(ValueError, match="unknown profile 'quik', expected one of smoke, quick, long, paper"):
         experiments.profile_name("quik")
     with pytest.raises(ValueError, match="unknown notebook with runs '03'"):
         experiments.runs("03", "quick")

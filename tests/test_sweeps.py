@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from metalib import experiments, sweeps, training
+from metalib.comparison import MethodConfig
 from metalib.training import TrainConfig
 
 TINY = TrainConfig(size=32, width=4, train=4, val=2, test=2, augment=False, epochs=1, batch=4)
@@ -49,7 +50,7 @@ def test_an_entry_without_a_whole_history_is_corrupt(text):
     entry.parent.mkdir(parents=True)
     entry.write_text(text)
     with pytest.warns(UserWarning, match="cache entry dropped"):
-        assert sweeps._read("key") is None
+        assert sweeps._read("key", TINY) is None
     assert not entry.exists()
 
 
@@ -69,7 +70,7 @@ def test_a_cache_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
 def test_the_key_follows_everything_a_run_depends_on(monkeypatch):
     keys = {sweeps.key(config) for config in (*GRID, replace(TINY, seed=1), replace(TINY, width=8))}
     assert len(keys) == 4
-    monkeypatch.setattr(sweeps, "_code", lambda: "other code")
+    monkeypatch.setattr(sweeps, "_code", lambda modules: "other code")
     keys.add(sweeps.key(TINY))
     monkeypatch.setattr(sweeps.datasets, "fingerprint", lambda name: "other data")
     keys.add(sweeps.key(TINY))
@@ -93,10 +94,19 @@ def test_comments_docstrings_and_layout_do_not_change_the_key():
     assert sweeps._syntax(plain) != sweeps._syntax(plain.replace("1", "2"))
 
 
-def test_the_key_covers_every_module_that_training_imports():
-    code = "import sys, metalib.training; print(*[m for m in sys.modules if m.startswith('metalib.')])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {name.removeprefix("metalib.") for name in loaded} == set(sweeps.CODE)
+LOADED = """
+import importlib, sys
+for module in ("training", "comparison"):
+    importlib.import_module(f"metalib.{module}")
+    print(*[name.removeprefix("metalib.") for name in sys.modules if name.startswith("metalib.")])
+"""
+
+
+def test_the_key_covers_every_module_that_its_kind_of_run_imports():
+    loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True).stdout
+    training_alone, with_methods = (set(line.split()) for line in loaded.splitlines())
+    assert training_alone == set(sweeps.KINDS[TrainConfig].code)
+    assert with_methods == {*sweeps.KINDS[MethodConfig].code, "records"}  # which saves, and computes nothing
 
 
 def test_a_time_limit_starts_no_further_run():

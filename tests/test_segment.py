@@ -1,0 +1,199 @@
+"""A folder of images in, masks, scores and a model out; and what is said of folders that cannot work."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from metalib import igtt, segment
+
+SMALL = dict(epochs=2, width=4)
+
+
+def discs(number, shape=(32, 48), dtype=np.uint8):
+    """An image of two bright discs, and their mask."""
+    rng, (rows, columns) = np.random.default_rng(number), np.mgrid[: shape[0], : shape[1]]
+    mask = np.zeros(shape, bool)
+    for _ in range(2):
+        y, x = rng.uniform(5, shape[0] - 5), rng.uniform(5, shape[1] - 5)
+        mask |= (rows - y) ** 2 + (columns - x) ** 2 < 16
+    image = 0.2 + 0.5 * mask + 0.05 * rng.random(shape)
+    return (image * np.iinfo(dtype).max).astype(dtype), mask
+
+
+@pytest.fixture
+def folder(tmp_path):
+    found = tmp_path / "images"
+    found.mkdir()
+    return found
+
+
+def fill(folder, count=3, **choices):
+    for number in range(count):
+        iio.imwrite(folder / f"cell.{number}.png", discs(number, **choices)[0])
+
+
+MIXED = ("a.png", np.uint8), ("b.PNG", np.uint16), ("c.tif", np.uint16), ("d.v2.tiff", np.uint8), ("e.jpg", np.uint8)
+
+
+def test_masks_scores_model_and_report_of_a_folder(folder, tmp_path):
+    truth = []
+    for number, (name, dtype) in enumerate(MIXED):
+        image, mask = discs(number, dtype=dtype)
+        iio.imwrite(folder / name, image)
+        truth.append(mask)
+    (folder / "notes.txt").write_text("no image")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    out = segment.segment(folder, tmp_path / "new" / "out", epochs=30, width=4, seed=3)
+    assert out == tmp_path / "new" / "out"
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    stems = ["a", "b", "c", "d.v2", "e"]
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == {"model.safetensors", "report.json"} | {
+        f"{kind}.{suffix}" for stem in stems for kind, suffix in ((f"masks/{stem}", "png"), (f"scores/{stem}", "tiff"))
+    }
+    masks = np.stack([iio.imread(out / "masks" / f"{stem}.png") for stem in stems])
+    scores = np.stack([iio.imread(out / "scores" / f"{stem}.tiff") for stem in stems])
+    assert (masks.dtype, scores.dtype, masks.shape) == (np.uint8, np.float32, (5, 32, 48))
+    assert set(np.unique(masks)) <= {0, 255}
+    np.testing.assert_array_equal(masks == 255, scores > 0.5)
+    assert 0 <= scores.min() < 0.5 < scores.max() <= 1
+    truth = np.stack(truth)
+    for found, of in zip(scores, truth, strict=True):  # each file has the scores of its own image
+        assert found[of].mean() > found[~of].mean() + 0.5
+    network, config = igtt.load(out / "model.safetensors")
+    images = [iio.imread(folder / name).astype(np.float32) / np.iinfo(dtype).max for name, dtype in MIXED]
+    np.testing.assert_array_equal(igtt.predict(network, np.stack(images)[:, None], device="cpu"), scores)
+    assert (config.seed, config.epochs, config.width, config.batch) == (3, 30, 4, 4)
+    report = json.loads((out / "report.json").read_text())
+    assert report["config"] == asdict(config)
+    assert report["provenance"].keys() >= {"python", "torch", "numpy"}
+    assert len(report["history"]["loss"]) == 30
+    assert report["history"]["labels"]["epoch"] == [0, *range(15, 30)]
+    assert not {"dice", "precision"} & report["history"]["labels"].keys()  # there is nothing to compare with
+
+
+def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, tmp_path):
+    fill(folder, 1, shape=(32, 32))
+    out = tmp_path / "out"
+    out.mkdir()
+    segment.segment(folder, out, **SMALL)
+    assert iio.imread(out / "masks" / "cell.0.png").shape == (32, 32)
+    assert igtt.load(out / "model.safetensors")[1].batch == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "epochs"), [(1, 1, 800), (3, 3, 800), (4, 4, 800), (9, 4, 400), (50, 4, 67)]
+)
+def test_a_run_has_at_least_so_many_steps_and_is_the_improved_preset(count, batch, epochs):
+    config = segment._configured(count, {})
+    assert (config.batch, config.epochs) == (batch, epochs)
+    assert count // batch * epochs >= segment.STEPS > count // batch * (epochs - 1)
+    scale = dict(width=16, lr=0.1, batch=batch, epochs=epochs)
+    assert config == igtt.preset("improved", **scale)
+    changed = segment._configured(count, dict(epochs=3, light=0.0, seed=5))
+    assert changed == igtt.preset("improved", **scale | dict(epochs=3, light=0.0, seed=5))
+
+
+def colour(folder):
+    iio.imwrite(folder / "d.png", np.stack([discs(0)[0]] * 3, axis=-1))
+
+
+def other_size(folder):
+    iio.imwrite(folder / "d.png", discs(0, shape=(48, 32))[0])
+
+
+def same_stem(folder):
+    iio.imwrite(folder / "cell.1.tif", discs(0)[0])
+
+
+def constant(folder):
+    iio.imwrite(folder / "d.png", np.full((32, 48), 7, np.uint8))
+
+
+def truncated(folder):
+    (folder / "d.png").write_bytes((folder / "cell.0.png").read_bytes()[:60])
+
+
+def floating(folder):
+    iio.imwrite(folder / "d.tif", discs(0)[0].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (colour, r"d.png has 3 channels, expected gray"),
+        (other_size, r"d.png is 48 x 32 px, .*cell.0.png is 32 x 48: crop them to one size"),
+        (same_stem, r"holds two images named cell.1: .* rename one"),
+        (constant, r"d.png is constant: .* remove it"),
+        (truncated, r"d.png cannot be read as an image"),
+        (floating, r"d.tif holds float32 pixels, expected 8- or 16-bit"),
+    ],
+)
+def test_images_that_cannot_work_are_named_before_anything_is_written(spoil, message, folder, tmp_path):
+    fill(folder, 2)
+    spoil(folder)
+    with pytest.raises(ValueError, match=message):
+        segment.segment(folder, tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_under_32_px_are_named(folder, tmp_path):
+    fill(folder, 1, shape=(16, 64))
+    with pytest.raises(ValueError, match=r"cell.0.png is 16 x 64 px, expected sides of at least 32 px"):
+        segment.segment(folder, tmp_path / "out", **SMALL)
+
+
+def test_folders_without_images_are_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
+        segment.segment(tmp_path / "absent", tmp_path / "out")
+    (folder / "notes.txt").write_text("no image")
+    with pytest.raises(ValueError, match=r"images holds no image: expected files named .png, .tif"):
+        segment.segment(folder, tmp_path / "out")
+
+
+def test_nothing_is_overwritten(folder, tmp_path):
+    fill(folder)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "kept.txt").write_text("kept")
+    for taken in (out, out / "kept.txt", folder):
+        with pytest.raises(FileExistsError, match="exists and is not empty: give a folder that is new"):
+            segment.segment(folder, taken, **SMALL)
+    assert [path.name for path in out.iterdir()] == ["kept.txt"]
+    assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [(dict(epochs=0), "epochs is 0"), (dict(batch=0), "batch is 0"), (dict(loss="mse"), "loss is 'mse'")],
+)
+def test_wrong_choices_are_named(changes, message, folder, tmp_path):
+    fill(folder)
+    with pytest.raises(ValueError, match=message):
+        segment.segment(folder, tmp_path / "out", **SMALL | changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_says_in_one_line_what_it_did_or_what_is_wrong(folder, tmp_path, monkeypatch, capsys):
+    fill(folder)
+    out = tmp_path / "out"
+    given = ["segment", str(folder), str(out), "--epochs", "2", "--width", "4", "--seed", "5"]
+    monkeypatch.setattr(sys, "argv", given)
+    segment._main()
+    assert capsys.readouterr() == (f"{out}: masks, scores, model and report written\n", "")
+    config = igtt.load(out / "model.safetensors")[1]
+    assert config == igtt.preset("improved", epochs=2, width=4, seed=5, lr=0.1, batch=3)
+    for taken, message in ((folder, "exists and is not empty"), (tmp_path / "absent", "there is no folder")):
+        first, second = (folder, taken) if taken == folder else (taken, tmp_path / "other")
+        monkeypatch.setattr(sys, "argv", ["segment", str(first), str(second)])
+        with pytest.raises(SystemExit) as left:
+            segment._main()
+        printed, told = capsys.readouterr()
+        assert left.value.code == 1
+        assert not printed
+        assert message in told
+        assert len(told.splitlines()) == 1
