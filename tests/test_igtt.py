@@ -203,7 +203,7 @@ def chosen(probabilities, **changes):
     run = igtt._Run(
         np.random.default_rng(0).random((len(probabilities), 1, *probabilities[0].shape)), config, None, "cpu"
     )
-    return run._choose(np.asarray(probabilities))
+    return run._choose(np.asarray(probabilities), slice(None))
 
 
 def test_the_shared_index_is_not_that_of_either_image():
