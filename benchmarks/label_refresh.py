@@ -43,14 +43,16 @@ def main():
     for name in ("paper", "improved"):
         config = igtt.preset(name, width=16, batch=BATCH, epochs=2)
         run = igtt._Run(images, config, None, torch.device("cpu"))
-        seconds[f"refresh, {name}"] = best_of(lambda run=run: run._relabel(slice(None), maps, run._choose(maps), 1))
+        seconds[f"refresh, {name}"] = best_of(
+            lambda run=run: run._relabel(slice(None), *run._candidates(maps, slice(None)), 1)
+        )
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     batches, per_epoch = training._batches(config, IMAGES)
     run._step(network, optimiser, batches[0], 0, len(batches))
     seconds["training, one epoch"] = per_epoch * best_of(
         lambda: run._step(network, optimiser, batches[0], 0, len(batches))
     )
-    seconds["pass over the images"] = best_of(lambda: igtt._probabilities(network, run.images, 32))
+    seconds["pass over the images"] = best_of(lambda: igtt._probabilities(network, run.images))
     seconds["threshold, closed form"] = best_of(lambda: pseudo_labels.best_threshold(maps))
     seconds["threshold, search of 30"] = best_of(lambda: search(maps))
     for name, value in seconds.items():

@@ -224,7 +224,7 @@ class _Run:
             ]
             self._finish(epoch, seen)
         if config.orientation == "set":
-            self._orient(network, _probabilities(network, self.images, config.batch))
+            self._orient(network, _probabilities(network, self.images))
 
     def _step(self, network, optimiser, batch, step, steps):
         """One optimisation step; returns the probabilities (B, H, W) before it, on the device."""
@@ -260,15 +260,15 @@ class _Run:
         if self.config.refresh == "step":
             parts = [(batch, probabilities.cpu().numpy()) for batch, probabilities in seen]
             for batch, probabilities in parts:
-                self._relabel(batch, probabilities, self._choose(probabilities, batch), epoch + 1)
+                self._relabel(batch, *self._candidates(probabilities, batch), epoch + 1)
             order = np.concatenate([batch for batch, _ in parts])
             self._record(epoch + 1, np.concatenate([part for _, part in parts]), order)
 
     def _refresh(self, network, epoch):
         """The labels from a pass over all images in evaluation mode."""
-        found = _probabilities(network, self.images, self.config.batch)
+        found = _probabilities(network, self.images)
         probabilities = self._orient(network, found)
-        self._relabel(slice(None), probabilities, self._choose(probabilities), epoch)
+        self._relabel(slice(None), *self._candidates(probabilities, slice(None)), epoch)
         self._record(epoch, found)
 
     def _orient(self, network, probabilities):
@@ -278,28 +278,29 @@ class _Run:
             return 1 - probabilities
         return probabilities
 
-    def _choose(self, probabilities, which=slice(None)):
-        """Thresholds (B,) of the probability maps (B, H, W) of the images `which`; nan where there is nothing to choose."""
-        config, maps = self.config, self._smoothed(probabilities)
+    def _candidates(self, probabilities, which):
+        """The probability maps (B, H, W) of the images `which`, smoothed, and their thresholds (B,)."""
+        sigma = self.config.smooth_px
+        maps = ndi.gaussian_filter(probabilities, (0, sigma, sigma)) if sigma else probabilities
+        return maps, self._choose(maps, which)
+
+    def _choose(self, maps, which):
+        """Thresholds (B,) of the maps (B, H, W) of the images `which`; nan where there is nothing to choose."""
+        config = self.config
         if config.threshold == "edges":
             return np.full(len(maps), pseudo_labels.edge_threshold(maps, self.edges[which], config.thresholds))
         if config.threshold == "otsu":
             return _otsu(maps)
         if config.per_image:
             return best_threshold(maps, config.thresholds)
-        found = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor)
-        mean = np.where(np.isfinite(found), found, 0).mean(axis=0)  # a constant map, without a floor, has no say
+        mean = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor).mean(axis=0)
         mean[[0, -1]] = 0 if config.ends == "zero" else np.inf
         return pseudo_labels.candidate_thresholds(maps, config.thresholds)[:, mean.argmin()]
-
-    def _smoothed(self, maps):
-        sigma = self.config.smooth_px
-        return ndi.gaussian_filter(maps, (0, sigma, sigma)) if sigma else maps
 
     def _relabel(self, which, maps, thresholds, epoch):
         """New masks and labels of the images `which`; one whose mask would be empty or full keeps what it has."""
         numbers = np.arange(len(self.labels))[which]
-        for number, values, threshold in zip(numbers, self._smoothed(maps), thresholds, strict=True):
+        for number, values, threshold in zip(numbers, maps, thresholds, strict=True):
             mask = values > threshold  # nothing where the threshold is nan
             if self.config.invert_majority and mask.mean() > 0.5:
                 mask = ~mask
@@ -367,7 +368,7 @@ def _logits(network, images):
     return logits[..., :height, :width].float()
 
 
-def _probabilities(network, images, batch):
+def _probabilities(network, images, batch=32):
     """Probabilities float32 (N, H, W), in evaluation mode."""
     network.eval()
     with torch.inference_mode():

@@ -385,8 +385,3 @@ def test_the_brighter_cluster_is_weighted_by_membership():
         assert clustering._brighter(clusters, images) == index
     everywhere = torch.ones(1, 2, 2, 2) * torch.tensor([1.0, 0.0])[:, None, None]
     assert clustering._brighter(everywhere, images) == 0  # and not the empty one, whose mean is undefined
-
-
-def test_the_quick_settings_are_settings_of_their_methods(discs):
-    for method, settings in clustering.QUICK.items():
-        assert set(settings) < set(getattr(clustering, method).__kwdefaults__)
