@@ -293,7 +293,8 @@ class _Run:
             return _otsu(maps)
         if config.per_image:
             return best_threshold(maps, config.thresholds)
-        mean = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor).mean(axis=0)
+        found = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor)
+        mean = np.where(np.isfinite(found), found, 0).mean(axis=0)  # a constant map, without a floor, has no say
         mean[[0, -1]] = 0 if config.ends == "zero" else np.inf
         return pseudo_labels.candidate_thresholds(maps, config.thresholds)[:, mean.argmin()]
 
