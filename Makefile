@@ -1,7 +1,7 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures test lab clean
+.PHONY: help figures test small units outputs lab clean
 
 PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
@@ -38,10 +38,18 @@ figures: $(EXECUTED)/trained ## train what is not cached, redraw every figure, r
 	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
 
-test: $(READY) ## lint, unit tests, notebooks in small, outputs of checked cells
+test: $(READY) ## lint, then the next three side by side
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line small units outputs
+
+small: $(READY) ## every notebook in small
+	$(RUN) -m pytest tests/test_notebooks.py
+
+units: $(READY) ## unit tests
+	$(RUN) -m pytest tests --ignore=tests/test_notebooks.py
+
+outputs: $(READY) ## outputs of checked cells, from the committed records
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks
 
 lab: $(READY) ## JupyterLab on this machine; figures drawn there go to .cache/lab

@@ -81,6 +81,19 @@ def test_only_an_oracle_depends_on_labels(name, monkeypatch):
     assert history.example == (scores[1][0] > 0.5).tolist()
 
 
+@pytest.mark.parametrize("name", comparison.METHODS)
+def test_who_learns_from_training_images(name, monkeypatch):
+    load = datasets.load
+
+    def mirrored(given, split, **choices):
+        data = load(given, split, **choices)
+        return data._replace(images=data.images[..., ::-1]) if split == "train" else data
+
+    before = found(comparison.run(method(name)))
+    monkeypatch.setattr(datasets, "load", mirrored)
+    assert (found(comparison.run(method(name))) != before) == (name in ("ac", "igtt"))
+
+
 def test_the_oracle_is_at_least_what_it_searches_among():
     plain, oracle = (comparison.run(method(name)) for name in ("adaptive_gaussian", "adaptive_gaussian_oracle"))
     assert oracle.test["dice_half"] > plain.test["dice_half"]
