@@ -158,6 +158,7 @@ def fit(images, config, *, clean=None, device=None):
 
 def predict(network, images, *, batch=32, device=None):
     """Scores float32 (N, H, W) in [0, 1] of images (N, 1, H, W) float; a pixel is foreground where its score is above 0.5."""
+    _check_gray(images)
     device = torch.device(device or next(network.parameters()).device)
     standard = datasets.standardise(np.asarray(images, np.float32), range(len(images)))
     return _probabilities(network, training._to(device, standard), batch)
@@ -213,18 +214,18 @@ class _Run:
         if config.start == "evidence":
             self._relabel(slice(None), self.evidence, _otsu(self.evidence), epoch=0)
         self._record(0, self.evidence)
-        optimiser = torch.optim.SGD(network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
+        optimiser = training.sgd(network, config)
         batches, per_epoch = training._batches(config, len(self.images))
         for epoch in range(config.epochs):
             if config.refresh == "pass" and epoch >= max(1, config.hold * config.epochs):
-                self._refresh(network, epoch)
+                self._refresh(network, optimiser, epoch)
             seen = [
                 (batch, self._step(network, optimiser, batch, epoch * per_epoch + place, len(batches)))
                 for place, batch in enumerate(batches[epoch * per_epoch : (epoch + 1) * per_epoch])
             ]
             self._finish(epoch, seen)
         if config.orientation == "set":
-            self._orient(network, _probabilities(network, self.images))
+            self._orient(network, optimiser, _probabilities(network, self.images))
 
     def _step(self, network, optimiser, batch, step, steps):
         """One optimisation step; returns the probabilities (B, H, W) before it, on the device."""
@@ -264,17 +265,17 @@ class _Run:
             order = np.concatenate([batch for batch, _ in parts])
             self._record(epoch + 1, np.concatenate([part for _, part in parts]), order)
 
-    def _refresh(self, network, epoch):
+    def _refresh(self, network, optimiser, epoch):
         """The labels from a pass over all images in evaluation mode."""
         found = _probabilities(network, self.images)
-        probabilities = self._orient(network, found)
+        probabilities = self._orient(network, optimiser, found)
         self._relabel(slice(None), *self._candidates(probabilities, slice(None)), epoch)
         self._record(epoch, found)
 
-    def _orient(self, network, probabilities):
+    def _orient(self, network, optimiser, probabilities):
         """The probabilities, after the network has been negated if they are the lower the brighter the images are."""
         if self.config.orientation == "set" and _correlation(probabilities, self.brightness) < 0:
-            negate(network)
+            negate(network, optimiser)
             return 1 - probabilities
         return probabilities
 
@@ -335,12 +336,14 @@ class _Run:
             self.recorded.setdefault(name, []).append(float(value))
 
 
-def negate(network):
-    """Turn every logit of a network into its negative, by the weights of its last convolution."""
+def negate(network, optimiser=None):
+    """Turn every logit of a network into its negative, by the weights of its last convolution, and their momentum."""
     last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]
     with torch.no_grad():
-        last.weight.neg_()
-        last.bias.neg_()
+        for weights in (last.weight, last.bias):
+            weights.neg_()
+            if optimiser and (momentum := optimiser.state[weights].get("momentum_buffer")) is not None:
+                momentum.neg_()
 
 
 def _rate(config, step, steps):
@@ -414,9 +417,7 @@ def _correlation(probabilities, brightness):
 
 def _check(images, config):
     """ValueError where images or options cannot work."""
-    shape = np.shape(images)
-    if len(shape) != 4 or shape[1] != 1:
-        raise ValueError(f"images have shape {shape}, expected (N, 1, H, W): average the channels of colour images")
+    _check_gray(images)
     if len(images) < config.batch:
         raise ValueError(f"batch is {config.batch}, there are {len(images)} images: choose a smaller batch")
     for field in fields(config):
@@ -428,3 +429,9 @@ def _check(images, config):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name)}, expected at least 1")
     extract_meta_structure(np.zeros((2, 2)), config.radius_px, config.keep, np.random.default_rng(0))
+
+
+def _check_gray(images):
+    shape = np.shape(images)
+    if len(shape) != 4 or shape[1] != 1:
+        raise ValueError(f"images have shape {shape}, expected (N, 1, H, W): average the channels of colour images")

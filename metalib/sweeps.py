@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,10 +172,14 @@ def _read(name, config):
 
 def _code(modules):
     """Hash of the modules behind a run, without comments, docstrings and layout."""
-    here = Path(__file__).parent
-    return hashlib.sha256(
-        "\n".join(_syntax((here / f"{module}.py").read_text()) for module in modules).encode()
-    ).hexdigest()
+    files = [Path(__file__).parent / f"{module}.py" for module in modules]
+    return _digest(tuple(files), tuple(file.stat().st_mtime_ns for file in files))
+
+
+@lru_cache(maxsize=8)
+def _digest(files, changed):
+    """Parsing takes a tenth of a second, which every run would pay; `changed` are the times at which the files did."""
+    return hashlib.sha256("\n".join(_syntax(file.read_text()) for file in files).encode()).hexdigest()
 
 
 def _syntax(source):

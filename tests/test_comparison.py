@@ -275,7 +275,7 @@ def test_every_row_stands_in_a_notebook():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_rows_have_the_seeds_of_the_profile_and_those_without_chance_one(profile):
     plain = {name for name, (row, _) in table3.ROWS.items() if row not in LEARN}
-    changed = {*table3.ABLATIONS, *table3.LONG_ABLATIONS, *table3.PAPER_ABLATIONS}
+    changed = {*table3.ABLATIONS, *table3.LONG}
     for notebook in ("07_igtt", "12_igtt_choices"):
         for run, configs in planned(notebook, profile).items():
             row = run.removeprefix("mito-like ").removeprefix("nuc-like ")
@@ -371,7 +371,10 @@ def test_ablations_change_what_they_are_named_by_and_nothing_else(profile):
 
 
 def test_the_long_training_is_longer_and_the_papers_own_in_the_paper_profile():
-    assert differing("iGTT, long", "iGTT", "long") == {"epochs": 40, "lr_step_epochs": 20}
+    assert differing("iGTT, long", "iGTT", "long") == {"epochs": 16, "lr_step_epochs": 12}
+    images = {row: of[0].train for row, of in planned("12_igtt_choices", "long").items()}
+    assert images == dict.fromkeys(images, 144) | {"iGTT, long": 432}
+    assert {of[0].train for of in planned("12_igtt_choices", "paper").values()} == {None}
     assert preset("iGTT, long", "paper") == preset("iGTT", "paper") == asdict(igtt.preset("paper"))
 
 
