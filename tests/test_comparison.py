@@ -321,13 +321,13 @@ def test_methods_see_the_images_that_networks_learn_from(profile):
 SCALE = {"width", "batch", "lr", "epochs", "lr_step_epochs"}
 
 
-@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("row", "name"), [("iGTT", "paper"), ("iGTT, official", "official"), ("iGTT+", "improved")])
-def test_profiles_change_the_scale_of_a_preset_alone(profile, row, name):
+def test_profiles_change_the_scale_of_a_preset_alone(row, name):
     whole = asdict(igtt.preset(name))
-    changed = {field for field, value in preset(row, profile).items() if value != whole[field]}
-    assert changed <= SCALE
-    assert bool(changed) == (profile != "paper")
+    for profile in (p for p in PROFILES if p != "quick" or row not in table3.LONG):
+        changed = {field for field, value in preset(row, profile).items() if value != whole[field]}
+        assert changed <= SCALE
+        assert bool(changed) == (profile != "paper")
 
 
 FIELDS = {
@@ -363,7 +363,7 @@ PAPER_FIELDS = {
 @pytest.mark.parametrize("profile", PROFILES)
 def test_ablations_change_what_they_are_named_by_and_nothing_else(profile):
     fields = {"iGTT+": FIELDS, "iGTT": PAPER_FIELDS}
-    assert FIELDS.keys() >= {*table3.ABLATIONS, *table3.LONG_ABLATIONS}
+    assert FIELDS.keys() >= table3.ABLATIONS.keys()
     assert PAPER_FIELDS.keys() >= table3.PAPER_ABLATIONS.keys()
     for base, rows in fields.items():
         shown = {row: names for row, names in rows.items() if profile != "quick" or row not in table3.LONG}
