@@ -18,15 +18,15 @@ FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/fi
 # By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
 BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices
 MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DATA)/classes.json)
-OTHER := $(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)))
+OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY))))
 NAMES := $(or $(OTHER),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))))
-EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)
+EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
 STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FIGURES)/$(n)*.png),,$(n))),$(NAMES))
 PLACE := $(if $(filter er-like,$(DATA)),,$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|long|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER]"
+	@echo "make TARGET [PROFILE=smoke|quick|long|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER] [NOTEBOOK=07_igtt]"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 ifeq ($(DATA),real)
