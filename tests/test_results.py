@@ -180,7 +180,8 @@ def test_profiles_differ_in_scale_and_not_in_recipes(notebook):
     quick, long, paper = (networks(profile, notebook=notebook) for profile in ("quick", "long", "paper"))
     assert {config.recipe for config in paper} - {config.recipe for config in quick} <= {"rcl_flip:0.49"}
     assert {config.seed for config in quick} == {0, 1, 2}
-    assert {config.seed for config in long} == {config.seed for config in paper} == set(range(10))
+    assert {config.seed for config in long} == set(range(5))
+    assert {config.seed for config in paper} == set(range(10))
     assert {replace(config, seed=0) for config in quick} == {replace(config, seed=0) for config in long}
     assert {config.model.removesuffix("_light") for config in quick} == {config.model for config in paper}
     assert {(config.model == "hrnet", config.width) for config in paper} <= {(False, 64), (True, 32)}
