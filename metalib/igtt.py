@@ -55,7 +55,7 @@ class IgttConfig:
     ends: str = (
         "skip"  # dmi, one k a batch: "zero" gives the full and the empty mask the loss 0, as the official code does
     )
-    smooth_px: float = 0.0  # a Gaussian over P before the threshold
+    smooth_px: float = 0.0  # a Gaussian over P, and over the evidence, before the threshold
     invert_majority: bool = False  # a mask of more than half of the pixels is inverted
 
     # EMS, see `pseudo_labels.extract_meta_structure`; no EMS is skeleton=False, radius_px=0, keep=1.
@@ -212,7 +212,8 @@ class _Run:
     def train(self, network):
         config = self.config
         if config.start == "evidence":
-            self._relabel(slice(None), self.evidence, _otsu(self.evidence), epoch=0)
+            maps = self._smoothed(self.evidence)
+            self._relabel(slice(None), maps, _otsu(maps), epoch=0)
         self._record(0, self.evidence)
         optimiser = training.sgd(network, config)
         batches, per_epoch = training._batches(config, len(self.images))
@@ -281,9 +282,12 @@ class _Run:
 
     def _candidates(self, probabilities, which):
         """The probability maps (B, H, W) of the images `which`, smoothed, and their thresholds (B,)."""
-        sigma = self.config.smooth_px
-        maps = ndi.gaussian_filter(probabilities, (0, sigma, sigma)) if sigma else probabilities
+        maps = self._smoothed(probabilities)
         return maps, self._choose(maps, which)
+
+    def _smoothed(self, maps):
+        sigma = self.config.smooth_px
+        return ndi.gaussian_filter(maps, (0, sigma, sigma)) if sigma else maps
 
     def _choose(self, maps, which):
         """Thresholds (B,) of the maps (B, H, W) of the images `which`; nan where there is nothing to choose."""
