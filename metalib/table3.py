@@ -164,7 +164,8 @@ def table(results, prefix="", rows=None):
     }
     plain = pd.DataFrame(constant, list(_COLUMNS)[:4]).T.map("{:.1f}".format)
     found = pd.concat([plain, pd.DataFrame(cells)]).fillna("")
-    return found if prefix or rows else found.assign(**{"paper, ER": [PAPER.get(row, "") for row in found.index]})
+    beside = not prefix and not rows and results.config.get("data", "er-like") in ("er", "er-like")
+    return found if not beside else found.assign(**{"paper, ER": [PAPER.get(row, "") for row in found.index]})
 
 
 def _cell(values):
