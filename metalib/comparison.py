@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import baselines, clustering, datasets, igtt, metrics, training
+from metalib import baselines, clustering, igtt, metrics, training
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,12 @@ def run(config, device=None):
     start, device = time.perf_counter(), torch.device(device or training.default_device())
     if config.method not in METHODS:
         raise ValueError(f"unknown method {config.method!r}, expected one of {', '.join(METHODS)}")
-    learned, test = (_load(config, split) for split in ("train", "test"))
+    learned, test = (training.load(config, split) for split in ("train", "test"))
     scores, about = METHODS[config.method](learned, test, config.seed, device, **dict(config.options))
     measured = {name: [value] for name, value in metrics.evaluate(scores, test.labels).items()}
     example = (scores[0] > 0.5).astype(np.uint8).tolist()
     seconds = time.perf_counter() - start
     return MethodHistory(device.type, training.precision(device), measured, about, example, seconds)
-
-
-def _load(config, split):
-    data = datasets.load(config.data, split, size=config.size, limit=getattr(config, split))
-    return datasets.augment(data) if config.augment and split == "train" else data
 
 
 def _images_alone(method):

@@ -3,14 +3,13 @@
 Probability maps and images are (N, H, W) or (H, W), masks boolean or uint8 in {0, 1}. Nothing here has seen a label.
 """
 
-from fractions import Fraction
 from math import ceil
 
 import numpy as np
 from scipy import ndimage as ndi
 from skimage.morphology import skeletonize
 
-from metalib.labels import IGNORE
+from metalib.labels import IGNORE, _decimal
 
 THRESHOLDS = 30  # K of Eq. 2; the paper gives none, this is the official code's
 
@@ -162,7 +161,7 @@ def _shifted(points, radius, shape, rng, square, clamp):
 
 def _sampled(points, keep, rng, exact):
     if exact:
-        count = ceil(Fraction(str(float(keep))) * len(points))  # binary, 0.55 of 100 would be 56
+        count = ceil(_decimal(keep) * len(points))
         return points[rng.choice(len(points), count, replace=False)] if len(points) else points
     return points[rng.random(len(points)) < keep]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from metalib import folders, igtt, records
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+SUFFIXES = folders._LOSSLESS + folders._LOSSY
 STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
 SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
 

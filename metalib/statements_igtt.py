@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from metalib import claims
+from metalib.statements import run_name
 
 PRESETS = {"iGTT": "", "iGTT+": "plus_"}  # rows, and how their statements are called
 PAPER_GAPS = {"Otsu": "9.4 lower", "AGT": "2.6 lower", "DFC": "0.7 lower", "AC": "5.7 lower"}
@@ -57,7 +58,7 @@ def inverted(results, prefix, rows):
     """No run ranks the background above the foreground (test AUC under 0.5)."""
     stated = {}
     for row in rows:
-        auc = results.final(f"{prefix} {row}".strip(), "auc")
+        auc = results.final(run_name(prefix, row), "auc")
         count, total = int((auc < 50).sum()), len(auc)
         verdict = claims.Verdict(
             "holds" if count == 0 else "fails",
@@ -106,7 +107,7 @@ def _slug(text):
 
 
 def _dice(results, prefix):
-    return lambda row: results.final(f"{prefix} {row}".strip(), "dice_half")
+    return lambda row: results.final(run_name(prefix, row), "dice_half")
 
 
 def _paired(first, second):

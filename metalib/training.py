@@ -131,10 +131,14 @@ def precision(device):
     return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
 
 
-def _load(config, split):
+def load(config, split):
+    """A split as a run's configuration has it: size, number of images, and augmentation of those that train."""
     data = datasets.load(config.data, split, size=config.size, limit=getattr(config, split))
-    if config.augment and split == "train":
-        data = datasets.augment(data)
+    return datasets.augment(data) if config.augment and split == "train" else data
+
+
+def _load(config, split):
+    data = load(config, split)
     return data._replace(images=datasets.standardise(data.images, data.ids))
 
 
