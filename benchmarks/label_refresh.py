@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from metalib import datasets, igtt, models, pseudo_labels, training
+from metalib.igtt_labels import RunLabels
 
 IMAGES, SIZE, BATCH, REPEATS = 64, 256, 4, 5
 
@@ -38,20 +39,15 @@ def search(maps, k=pseudo_labels.THRESHOLDS):
 def main():
     images = datasets.load("er-like", "train", size=SIZE, limit=IMAGES).images
     network = models.build("unet", width=16).to(memory_format=torch.channels_last)
-    maps = igtt.predict(network, images)
+    maps, standard = igtt.predict(network, images), datasets.standardise_grey(images)
     seconds = {}
     for name in ("paper", "improved"):
         config = igtt.preset(name, width=16, batch=BATCH, epochs=2)
-        run = igtt._Run(images, config, None, torch.device("cpu"))
-        seconds[f"refresh, {name}"] = best_of(
-            lambda run=run: run._relabel(slice(None), *run._candidates(maps, slice(None)), 1)
-        )
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
-    batches, per_epoch = training._batches(config, IMAGES)
-    run._step(network, optimiser, batches[0], 0, len(batches))
-    seconds["training, one epoch"] = per_epoch * best_of(
-        lambda: run._step(network, optimiser, batches[0], 0, len(batches))
-    )
+        targets = RunLabels(standard, config)
+        seconds[f"refresh, {name}"] = best_of(lambda targets=targets: targets.refresh(slice(None), maps, 1))
+    run = igtt._Run(network, training._to(torch.device("cpu"), standard), targets, config)
+    run._step(0)
+    seconds["training, one epoch"] = run.per_epoch * best_of(lambda: run._step(0))
     seconds["pass over the images"] = best_of(lambda: igtt._probabilities(network, run.images))
     seconds["threshold, closed form"] = best_of(lambda: pseudo_labels.best_threshold(maps))
     seconds["threshold, search of 30"] = best_of(lambda: search(maps))

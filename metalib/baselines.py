@@ -5,7 +5,7 @@ A score is 0.5 + arctan(d) / pi, strictly increasing in d: how far a pixel lies 
 of its image, so that one AUC over all pixels makes sense and a hot pixel does not stretch the scale. Single precision makes
 a tie of |d| < 1e-7, far below a grey level of 16 bit: an even area, whose local mean differs by rounding, is no foreground.
 Labels play no part, except in what is named an oracle. An image without any contrast scores 0 everywhere: no foreground.
-All functions raise ValueError for images that are not (N, 1, H, W), or not finite.
+All functions raise ValueError for images that are not (N, 1, H, W), or not finite, see `datasets.check_grey`.
 """
 
 from itertools import product
@@ -15,6 +15,7 @@ from scipy import ndimage as ndi
 from skimage.filters import threshold_local, threshold_otsu
 
 from metalib import pseudo_labels
+from metalib.datasets import check_grey, z_score
 from metalib.labels import confusion
 
 # Paper: gives neither block nor offset. Of 1/16 to 1/2 of the shorter side, half of it was the strongest on validation images
@@ -22,7 +23,6 @@ from metalib.labels import confusion
 BLOCK_SHARE = 1 / 2
 ORACLE_SHARES = (1 / 16, 1 / 8, 1 / 6, 1 / 4, 1 / 3, BLOCK_SHARE, 2 / 3, 1)
 ORACLE_OFFSETS = tuple(np.arange(-16, 9) / 8)
-_FLAT = 1e-10  # rounding alone stays below this deviation; one pixel one grey level of 16 bit off, among 10^8, does not
 
 
 def otsu(images, sigma_px=0):
@@ -72,7 +72,7 @@ def evidence(images):
 
     Not of the paper.
     """
-    return otsu(pseudo_labels.evidence(_check(images)[:, None])[:, None], sigma_px=1)
+    return otsu(pseudo_labels.evidence(images)[:, None], sigma_px=1)
 
 
 METHODS = {
@@ -85,12 +85,12 @@ METHODS = {
 
 def _margins(images, threshold, sigma_px=0):
     """Standard deviations (N, H, W) float64 above threshold(z-scored image); -inf throughout an image without contrast."""
-    scaled = [_standardise(_smooth(image, sigma_px)) for image in _check(images)]
+    scaled = [z_score(_smooth(image, sigma_px)) for image in check_grey(images)[:, 0]]
     return np.stack([image - threshold(image) if image.any() else np.full(image.shape, -np.inf) for image in scaled])
 
 
 def _local_margins(images, block_px, sigma_px):
-    side = min(_check(images).shape[1:])
+    side = min(check_grey(images).shape[2:])
     block = _block_px(images, BLOCK_SHARE) if block_px is None else block_px
     if block % 2 != 1 or not 3 <= block <= side:
         raise ValueError(f"block_px is {block}, expected an odd width from 3 to the image's shorter side, {side} px")
@@ -99,7 +99,7 @@ def _local_margins(images, block_px, sigma_px):
 
 def _block_px(images, share):
     """The largest odd width within a share of the shorter side, at least 3."""
-    return max(3, 2 * int((share * min(_check(images).shape[1:]) - 1) / 2) + 1)
+    return max(3, 2 * int((share * min(check_grey(images).shape[2:]) - 1) / 2) + 1)
 
 
 def _otsu_threshold(image):
@@ -113,12 +113,6 @@ def _scores(margins):
     return (0.5 + np.arctan(margins) / np.pi).astype(np.float32)
 
 
-def _standardise(image):
-    """Z-score of an image (H, W); zeros where it has no contrast."""
-    deviation = image.std()
-    return (image - image.mean()) / deviation if deviation > _FLAT else np.zeros_like(image)
-
-
 def _smooth(image, sigma_px):
     if not 0 <= sigma_px < np.inf:
         raise ValueError(f"the width of a Gaussian is {sigma_px} px, expected 0 or more")
@@ -128,14 +122,3 @@ def _smooth(image, sigma_px):
 def _dice(labels, scores):
     (_, false_positive), (false_negative, true_positive) = confusion(labels, (scores > 0.5).astype(np.uint8), 2)
     return 2 * true_positive / (2 * true_positive + false_positive + false_negative)
-
-
-def _check(images):
-    """The images (N, H, W)."""
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1] != 1 or images.size == 0:
-        raise ValueError(f"images have shape {images.shape}, expected (N, 1, H, W): thresholds need one grey channel")
-    bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-    if len(bad):
-        raise ValueError(f"image {bad[0]} holds NaN or infinite pixels")
-    return images[:, 0]

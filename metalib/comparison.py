@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import baselines, clustering, igtt, metrics, training
+from metalib import ac, baselines, dfc, igtt, metrics, training
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def _oracle(learned, test, seed, device, **options):
 
 
 def _dfc(learned, test, seed, device, **options):
-    return clustering.dfc(test.images, seed, device=device, **options), {}
+    return dfc.scores(test.images, seed, device=device, **options), {}
 
 
 def _ac(learned, test, seed, device, **options):
-    return clustering.ac(test.images, learned.images, seed, device=device, **options), {}
+    return ac.scores(test.images, learned.images, seed, device=device, **options), {}
 
 
 def _igtt(learned, test, seed, device, preset, **changes):

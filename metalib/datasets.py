@@ -36,6 +36,7 @@ REAL = {
 }
 # Paper: the appendix with the split is not public; the embedded sets have as many images as the authors' ER set.
 EMBEDDED_COUNTS = REAL["er"].counts
+_FLAT = 1e-10  # rounding alone stays below this deviation; one pixel one grey level of 16 bit off, among 10^8, does not
 
 
 class Dataset(NamedTuple):
@@ -117,6 +118,30 @@ def standardise(images, ids):
         what = "constant" if np.isfinite(deviation[bad[0]]) else "NaN or infinite in places"
         raise ValueError(f"image {ids[bad[0]]} is {what}: it cannot be standardised, remove it from the set")
     return (images - mean) / deviation
+
+
+def standardise_grey(images, least_px=1):
+    """Per-image z-score, float32, of grey images (N, 1, H, W); ValueError as of `check_grey` and `standardise`."""
+    images = check_grey(images, least_px).astype(np.float32)
+    return standardise(images, range(len(images)))
+
+
+def check_grey(images, least_px=1):
+    """The images as an array; ValueError unless they are (N, 1, H, W) and finite, one or more, no side below `least_px`."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1] != 1 or not len(images) or min(images.shape[2:]) < least_px:
+        what = f"expected (N, 1, H, W), N at least 1, H and W at least {least_px} px"
+        raise ValueError(f"images have shape {images.shape}, {what}: average the channels of colour images")
+    wrong = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+    if len(wrong):
+        raise ValueError(f"image {wrong[0]} holds NaN or infinite pixels: repair or remove it")
+    return images
+
+
+def z_score(image):
+    """Z-score of an image (H, W) float64; zeros where it has no contrast."""
+    deviation = image.std()
+    return (image - image.mean()) / deviation if deviation > _FLAT else np.zeros_like(image)
 
 
 def folder(name_or_folder, root=None):

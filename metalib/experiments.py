@@ -272,7 +272,8 @@ def results(notebook, profile, data="", source=""):
     else:
         record = _compute(notebook, profile, data)
     arrays = {
-        run: {name: np.array(values) if isinstance(values, list) else values for name, values in of.items()}
+        # As floats, since the null of a record stands for nan.
+        run: {name: np.array(values, float) if isinstance(values, list) else values for name, values in of.items()}
         for run, of in record["numbers"]["runs"].items()
     }
     return Results(arrays, record["config"], record["provenance"])

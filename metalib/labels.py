@@ -163,7 +163,7 @@ def random(shape, p, rng):
 
 def generator(recipe, *seeds):
     """The random numbers of one recipe: its own for each recipe and each of `seeds` (ints or texts, such as an image id)."""
-    numbers = [seed if isinstance(seed, int) else crc32(seed.encode()) for seed in seeds]
+    numbers = [int(seed) if isinstance(seed, int | np.integer) else crc32(seed.encode()) for seed in seeds]
     return np.random.default_rng([*numbers, crc32(recipe.encode())])
 
 

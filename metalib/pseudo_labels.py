@@ -7,8 +7,10 @@ from math import ceil
 
 import numpy as np
 from scipy import ndimage as ndi
+from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
+from metalib.datasets import check_grey, z_score
 from metalib.labels import IGNORE, _decimal
 
 THRESHOLDS = 30  # K of Eq. 2; the paper gives none, this is the official code's
@@ -72,6 +74,14 @@ def edge_threshold(probabilities, edges, k=THRESHOLDS):
     return float(thresholds[flux.argmax()]) if flux.max() > 0 else np.nan
 
 
+def otsu_threshold(maps):
+    """Otsu's threshold of each map (N, H, W), float64 (N,); nan where it is constant."""
+    # 1024 bins are enough for what has no grey levels; `baselines.otsu` has a bin for each value of an image.
+    return np.array(
+        [threshold_otsu(values, nbins=1024) if np.ptp(values) > 0 else np.nan for values in maps.astype(np.float64)]
+    )
+
+
 def edges(images, sigma_px=1.0):
     """Minus the Laplacian of Gaussian of images (N, H, W), float64: its sum over a mask is the gradient's flux out of it.
 
@@ -86,14 +96,10 @@ def evidence(images, sigma_px=1.0, wide_px=10.0, local=0.5):
     Not of the paper. Brightness, and brightness against the surroundings; G and W are the image after Gaussians of
     sigma_px and wide_px, z the z-score over the image (zeros where it is constant).
     """
-    if images.ndim != 4 or images.shape[1] != 1:
-        raise ValueError(
-            f"images have shape {images.shape}, expected (N, 1, H, W): average the channels of colour images"
-        )
     maps = []
-    for image in images[:, 0].astype(np.float64):
+    for image in check_grey(images)[:, 0].astype(np.float64):
         fine = ndi.gaussian_filter(image, sigma_px)
-        maps.append(_standardise(fine) + local * _standardise(fine - ndi.gaussian_filter(image, wide_px)))
+        maps.append(z_score(fine) + local * z_score(fine - ndi.gaussian_filter(image, wide_px)))
     return np.stack(maps)
 
 
@@ -164,8 +170,3 @@ def _sampled(points, keep, rng, exact):
         count = ceil(_decimal(keep) * len(points))
         return points[rng.choice(len(points), count, replace=False)] if len(points) else points
     return points[rng.random(len(points)) < keep]
-
-
-def _standardise(image):
-    deviation = image.std()
-    return (image - image.mean()) / deviation if deviation > 1e-10 else np.zeros_like(image)

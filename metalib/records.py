@@ -68,16 +68,16 @@ def save(stem, numbers, config, **measured):
     """Write `<stem>.json` to the figures folder and return the record.
 
     config: parameters and seeds behind the numbers; measured: device and times, which may differ from call to call.
-    A record that holds the same numbers and configuration already stays as it is.
+    A number that is NaN becomes null. A record that holds the same numbers and configuration already stays as it is.
     """
     path = figures_folder() / f"{stem}.json"
-    given = json.loads(json.dumps({"schema": SCHEMA, "config": config, "numbers": numbers}))
+    given = json.loads(dumps({"schema": SCHEMA, "config": config, "numbers": numbers}))
     if path.is_file():
         stored = load(path)
         if all(stored.get(part) == given[part] for part in given):
             return stored
     record = {"schema": SCHEMA, "config": config, "provenance": environment() | measured, "numbers": given["numbers"]}
-    atomic_write(path, _one_line_lists(json.dumps(record, indent=1)) + "\n")
+    atomic_write(path, _one_line_lists(dumps(record)) + "\n")
     return record
 
 
@@ -98,9 +98,22 @@ def load(path):
     return record
 
 
+def dumps(value):
+    """Indented JSON that every reader takes: NaN, which JSON has not, becomes null; ValueError for infinite numbers."""
+    return json.dumps(_without_nan(value), indent=1, allow_nan=False)
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {name: _without_nan(of) for name, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def _one_line_lists(text):
     """Indented JSON with each list of numbers on a line of its own, so that a diff shows which run moved."""
-    return re.sub(r"\[[-+.\deE,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+    return re.sub(r"\[(?:[-+.\deE,\s]|null)+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
 
 
 def pack(ids):

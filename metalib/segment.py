@@ -5,7 +5,6 @@ OUT gets `masks/` (PNG, 0 and 255), `scores/` (TIFF, float32 in [0, 1], foregrou
 """
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import asdict
 from math import ceil
@@ -38,7 +37,7 @@ def segment(images, out, **changes):
         _write(out / "scores" / f"{path.stem}.tiff", scores)
     igtt.save(network, config, out / "model.safetensors")
     report = {"config": asdict(config), "provenance": records.environment(), "history": asdict(history)}
-    records.atomic_write(out / "report.json", json.dumps(report, indent=1))
+    records.atomic_write(out / "report.json", records.dumps(report))
     return out
 
 

@@ -40,12 +40,13 @@ CODE = (
     *("labels", "synthetic", "scenes", "folders", "cityscapes", "datasets"),
     *("models", "losses", "metrics", "training"),
 )
+IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
 KINDS = {
     training.TrainConfig: Kind(training.train, training.History, CODE),
     comparison.MethodConfig: Kind(
         comparison.run,
         comparison.MethodHistory,
-        (*CODE, "pseudo_labels", "baselines", "clustering", "igtt", "comparison"),
+        (*CODE, "pseudo_labels", "baselines", "dfc", "ac", *IGTT, "comparison"),
     ),
 }
 
@@ -138,6 +139,7 @@ def _train_and_store(config, name):
     if key(config) != name:
         raise RuntimeError("code or data changed while the sweep was running: call again")
     history = KINDS[type(config)].run(config)
+    # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
     records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
     return history.seconds
 

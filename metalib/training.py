@@ -123,6 +123,12 @@ def sgd(network, config):
     )
 
 
+def check_finite(values, what, lr):
+    """ValueError where a tensor, called `what`, holds NaN or infinite values, and what to do: training diverged."""
+    if not torch.isfinite(values).all():
+        raise ValueError(f"training diverged to {what} that are not finite: lower lr={lr}")
+
+
 def precision(device):
     """`bfloat16` where the device computes convolutions in it natively, else `float32`."""
     if torch.device(device).type == "cuda":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalib import datasets
+from metalib import datasets, igtt, igtt_labels
 
 torch.set_num_threads(1)
 
@@ -39,3 +39,49 @@ def nuc():
 @pytest.fixture
 def street():
     return _real("street")
+
+
+@pytest.fixture
+def discs(rng):
+    """Four images (4, 1, 48, 48) of a bright disc on dark, noisy ground, and their masks (4, 48, 48).
+
+    The discs are large, since the information that AC maximises favours clusters of equal size.
+    """
+    y, x = np.indices((48, 48))
+    centres, radii = [(20, 22), (26, 25), (23, 28), (28, 20)], (18, 20, 19, 19)
+    masks = np.stack([np.hypot(y - v, x - u) < r for (v, u), r in zip(centres, radii, strict=True)])
+    images = 0.2 + 0.5 * masks + rng.normal(0, 0.03, masks.shape)
+    return images[:, None].astype(np.float32), masks.astype(np.uint8)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What each step saw, in order: images and logits of the network, labels, epoch and share given to the loss."""
+    seen, forward, loss = [], igtt._logits, igtt._loss
+
+    def spied_logits(network, images):
+        logits = forward(network, images)
+        if network.training:
+            seen.append(dict(images=images.clone(), logits=logits.detach().clone()))
+        return logits
+
+    def spied_loss(config, logits, targets, epoch, share):
+        seen[-1] |= dict(labels=targets.clone(), epoch=epoch, share=share)
+        return loss(config, logits, targets, epoch, share)
+
+    monkeypatch.setattr(igtt, "_logits", spied_logits)
+    monkeypatch.setattr(igtt, "_loss", spied_loss)
+    return seen
+
+
+@pytest.fixture
+def refreshes(monkeypatch):
+    """Arguments of each call of `RunLabels.relabel`, with the labels after it."""
+    seen, relabel = [], igtt_labels.RunLabels.relabel
+
+    def spied(self, which, maps, thresholds, epoch):
+        relabel(self, which, maps, thresholds, epoch)
+        seen.append((which, maps.copy(), np.array(thresholds), epoch, self.labels.copy(), self.masks.copy()))
+
+    monkeypatch.setattr(igtt_labels.RunLabels, "relabel", spied)
+    return seen

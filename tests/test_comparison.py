@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from metalib import baselines, clustering, comparison, datasets, experiments, igtt, metrics, records, sweeps, table3
+from metalib import ac, baselines, comparison, datasets, dfc, experiments, igtt, metrics, records, sweeps, table3
 from metalib.comparison import MethodConfig
 from metalib.training import TrainConfig
 
@@ -195,7 +195,7 @@ def test_the_key_of_a_run_follows_the_code_behind_its_kind_alone(tmp_path, monke
     monkeypatch.setattr(sweeps, "__file__", str(folder / "sweeps.py"))
     assert sweeps._keys(kinds) == before
     for modules, expected in (
-        (("igtt", "pseudo_labels", "comparison"), ["method"]),
+        (("igtt", "igtt_labels", "pseudo_labels", "dfc", "comparison"), ["method"]),
         (("losses",), ["network", "method"]),
         (("table3",), []),
     ):
@@ -298,7 +298,7 @@ def test_long_rows_are_left_out_of_the_quick_profile_alone(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_options_of_every_row_fit_its_method(profile):
-    takes = {"dfc": clustering.dfc, "ac": clustering.ac, "adaptive_gaussian_oracle": baselines.adaptive_gaussian_oracle}
+    takes = {"dfc": dfc.scores, "ac": ac.scores, "adaptive_gaussian_oracle": baselines.adaptive_gaussian_oracle}
     for notebook in ("07_igtt", "12_igtt_choices"):
         for row, (config, *_) in planned(notebook, profile).items():
             if config.method == "igtt":

@@ -1,11 +1,12 @@
 import json
+import re
 import shutil
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from metalib import datasets, scenes
+from metalib import datasets, pseudo_labels, scenes
 
 
 def write_set(folder, suffix=".png", dtype=np.uint8, foreground=255, count=3, size=32):
@@ -97,6 +98,38 @@ def test_images_without_contrast_or_with_nan_are_named(value, what):
     images[1] = value
     with pytest.raises(ValueError, match=f"image b is {what}"):
         datasets.standardise(images, ("a", "b"))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 3, 8, 8), (2, 8, 8, 1), (0, 1, 8, 8), (2, 1, 1, 8), (2, 1, 8, 0)])
+def test_images_that_are_not_grey_or_too_small_are_named(shape):
+    expected = re.escape(
+        f"images have shape {shape}, expected (N, 1, H, W), N at least 1, H and W at least 2 px: average"
+    )
+    with pytest.raises(ValueError, match=expected):
+        datasets.check_grey(np.zeros(shape), least_px=2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("check", [datasets.check_grey, datasets.standardise_grey, pseudo_labels.evidence])
+def test_the_grey_image_with_a_bad_pixel_is_named(rng, check, value):
+    images = rng.random((5, 1, 8, 8))
+    assert check(images).shape[0] == 5
+    images[3, 0, 2, 5] = value
+    with pytest.raises(ValueError, match="image 3 holds NaN or infinite pixels: repair or remove it"):
+        check(images)
+
+
+def test_grey_images_of_any_type_are_standardised_as_single_precision(rng):
+    images = rng.integers(0, 255, (3, 1, 8, 8))
+    found = datasets.standardise_grey(images)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, datasets.standardise(images.astype(np.float32), range(3)))
+
+
+def test_a_z_score_of_what_has_no_contrast_is_zero(rng):
+    image = rng.random((8, 9))
+    np.testing.assert_allclose(datasets.z_score(3 * image + 7), (image - image.mean()) / image.std())
+    assert (datasets.z_score(np.full((63, 41), 0.1)) == 0).all()  # whose deviation is a rounding error
 
 
 def test_fields_of_view_stay_on_one_side(tmp_path):

@@ -1,31 +1,15 @@
 """Iterative ground truth training: tiny images, every choice, and what must never happen."""
 
+import json
 import pickle
-import re
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from small_igtt import IMAGES, MASKS, SMALL, bright_discs
 
-from metalib import igtt, labels, losses, models, pseudo_labels, training
-
-SMALL = dict(width=4, epochs=2, batch=4)
-
-
-def bright_discs(count, size=32, seed=0, noise=0.1):
-    """Images (N, 1, H, W) and masks (N, H, W), two discs each."""
-    rng, (rows, columns) = np.random.default_rng(seed), np.mgrid[:size, :size]
-    masks = np.zeros((count, size, size), np.uint8)
-    for mask in masks:
-        for _ in range(2):
-            y, x, radius = *rng.uniform(5, size - 5, 2), rng.uniform(3, 5)
-            mask |= (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-    images = masks + noise * rng.normal(size=masks.shape)
-    return images[:, None].astype(np.float32), masks
-
-
-IMAGES, MASKS = bright_discs(8)
+from metalib import augmentation, datasets, igtt, labels, losses, models, pseudo_labels, training
 
 
 def weights(network):
@@ -34,57 +18,6 @@ def weights(network):
 
 def same(first, second):
     return all(torch.equal(value, second[name]) for name, value in first.items())
-
-
-@pytest.fixture
-def steps(monkeypatch):
-    """What each step saw, in order: images and logits of the network, labels, epoch and share given to the loss."""
-    seen, forward, loss = [], igtt._logits, igtt._loss
-
-    def spied_logits(network, images):
-        logits = forward(network, images)
-        if network.training:
-            seen.append(dict(images=images.clone(), logits=logits.detach().clone()))
-        return logits
-
-    def spied_loss(config, logits, targets, epoch, share):
-        seen[-1] |= dict(labels=targets.clone(), epoch=epoch, share=share)
-        return loss(config, logits, targets, epoch, share)
-
-    monkeypatch.setattr(igtt, "_logits", spied_logits)
-    monkeypatch.setattr(igtt, "_loss", spied_loss)
-    return seen
-
-
-@pytest.fixture
-def refreshes(monkeypatch):
-    """Arguments of each call of `_Run._relabel`, with the labels after it."""
-    seen, relabel = [], igtt._Run._relabel
-
-    def spied(self, which, maps, thresholds, epoch):
-        relabel(self, which, maps, thresholds, epoch)
-        seen.append((which, maps.copy(), np.array(thresholds), epoch, self.labels.copy(), self.masks.copy()))
-
-    monkeypatch.setattr(igtt._Run, "_relabel", spied)
-    return seen
-
-
-def test_presets_differ_where_paper_and_official_code_do():
-    assert igtt.preset("paper") == igtt.IgttConfig()
-    paper, official, improved = (asdict(igtt.preset(name)) for name in ("paper", "official", "improved"))
-    assert {name: (paper[name], official[name]) for name in paper if paper[name] != official[name]} == {
-        "per_image": (True, False),  # one k a batch
-        "ends": ("skip", "zero"),
-        "exact": (False, True),
-        "square": (False, True),
-        "clamp": (False, True),
-        "iou_power": (1, 2),
-        "invert_majority": (False, True),
-    }
-    stated = ("thresholds", "radius_px", "keep", "start", "refresh", "threshold", "loss", "dmi_floor", "orientation")
-    assert [paper[name] for name in stated] == [30, 1, 0.1, "black", "step", "dmi", "dmi+iou", 1e-3, "none"]
-    assert {name for name in paper if paper[name] != improved[name]} == igtt.PRESETS["improved"].keys()
-    assert igtt.preset("official", keep=0.5, seed=3) == replace(igtt.preset("official"), keep=0.5, seed=3)
 
 
 @pytest.mark.parametrize("name", igtt.PRESETS)
@@ -126,25 +59,12 @@ def test_training_leaves_images_and_the_global_generators_alone():
     np.testing.assert_array_equal(images, IMAGES)
 
 
-def test_history_measures_the_labels(refreshes):
-    _, history = igtt.fit(IMAGES, igtt.preset("improved", **SMALL), clean=MASKS)
-    *_, found, masks = refreshes[-1]
-    truth = MASKS == 1
-    expected = {
-        "foreground": masks.mean(),
-        "positive": (found == 1).mean(),
-        "dice": 2 * (masks & truth).sum() / (masks.sum() + truth.sum()),
-        "precision": truth[found == 1].mean(),
-    }
-    assert {name: history.labels[name][-1] for name in expected} == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("turns", [False, True])
 def test_labels_of_a_step_are_those_of_the_probabilities_before_it(steps, refreshes, turns):
     config = igtt.preset("paper", **SMALL, turns=turns, keep=1.0, radius_px=0)
     igtt.fit(IMAGES, config)
     assert len(steps) == len(refreshes) == 4
-    upright = training._to(torch.device("cpu"), igtt.datasets.standardise(IMAGES, range(8)))
+    upright = training._to(torch.device("cpu"), datasets.standardise(IMAGES, range(8)))
     turned = 0
     for step, (batch, maps, _, epoch, _, masks) in zip(steps, refreshes, strict=True):
         assert len(batch) == 4
@@ -155,11 +75,11 @@ def test_labels_of_a_step_are_those_of_the_probabilities_before_it(steps, refres
             (turn, mirror)
             for turn in range(4)
             for mirror in (False, True)
-            if torch.equal(igtt._turned(upright[batch], turn, mirror), step["images"])
+            if torch.equal(augmentation.turned(upright[batch], turn, mirror), step["images"])
         ]
         ((turn, mirror),) = ways
         turned += (turn, mirror) != (0, False)
-        np.testing.assert_array_equal(igtt._turned(torch.from_numpy(maps), turn, mirror), inside)
+        np.testing.assert_array_equal(augmentation.turned(torch.from_numpy(maps), turn, mirror), inside)
         for number, p in zip(batch, maps, strict=True):
             mask = p > pseudo_labels.best_threshold(p)
             assert mask.any()
@@ -173,71 +93,6 @@ def test_labels_of_a_step_are_those_of_the_probabilities_before_it(steps, refres
         if not turns:
             np.testing.assert_array_equal(step["labels"], made[batch])
         assert step["share"] == pytest.approx(refreshes[1][5][batch].mean())
-
-
-def test_turns_and_light_leave_labels_where_the_objects_are(steps):
-    config = igtt.preset("improved", **{**SMALL, "epochs": 8}, light=0.2, skeleton=False, hold=1.0)
-    igtt.fit(IMAGES, config)
-    for step in steps:
-        inside, outside = (step["images"][:, 0][step["labels"] == label].mean() for label in (1, 0))
-        assert inside - outside > 1.5
-    first = steps[0]["images"]
-    torch.testing.assert_close(first.mean((1, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(first.std((1, 2, 3)), torch.ones(4))
-
-
-@pytest.mark.parametrize("ends", ["skip", "zero"])
-def test_the_official_code_takes_one_index_for_a_batch(refreshes, ends):
-    igtt.fit(IMAGES, igtt.preset("official", **SMALL, ends=ends))
-    for batch, maps, thresholds, *_ in refreshes:
-        mean = np.mean([pseudo_labels.dmi_losses(p, floor=1e-3) for p in maps], axis=0)
-        mean[[0, -1]] = 0 if ends == "zero" else np.inf
-        index = mean.argmin()
-        expected = [pseudo_labels.candidate_thresholds(p)[index] for p in maps]
-        np.testing.assert_allclose(thresholds, expected, rtol=1e-12)
-        assert len(batch) == 4
-
-
-def chosen(probabilities, **changes):
-    config = replace(igtt.preset("official", batch=1), **changes)
-    run = igtt._Run(
-        np.random.default_rng(0).random((len(probabilities), 1, *probabilities[0].shape)), config, None, "cpu"
-    )
-    return run._choose(np.asarray(probabilities), slice(None))
-
-
-def test_the_shared_index_is_not_that_of_either_image():
-    rng = np.random.default_rng(0)
-    maps = np.stack([rng.beta(0.3, 3, (16, 16)), 1 - rng.beta(0.3, 3, (16, 16))])
-    grid = pseudo_labels.candidate_thresholds(maps)
-    index = [int(np.flatnonzero(row == t)[0]) for row, t in zip(grid, chosen(maps), strict=True)]
-    alone = [int(np.flatnonzero(row == t)[0]) for row, t in zip(grid, chosen(maps, per_image=True), strict=True)]
-    assert index[0] == index[1]
-    assert alone[0] + 10 < alone[1]
-    assert alone[0] < index[0] < alone[1]
-
-
-def test_ends_of_loss_zero_win_where_all_losses_are_above_it():
-    # A determinant below 1: the official code then takes index 0, nearly all pixels.
-    p = 0.5 + 1e-5 * np.random.default_rng(0).random((1, 8, 8))
-    assert pseudo_labels.dmi_losses(p, floor=1e-3)[:, 1:-1].min() > 0
-    assert (p > chosen(p)[0]).sum() == 63
-    assert (p > chosen(p, ends="skip")[0]).sum() < 45
-
-
-def test_a_constant_map_has_no_say_in_the_shared_index():
-    varied = np.random.default_rng(0).random((1, 16, 16))
-    both = np.concatenate([varied, np.full((1, 16, 16), 0.4)])
-    for floor in (0, 1e-3):
-        options = dict(dmi_floor=floor, ends="skip")
-        assert chosen(both, **options)[0] == chosen(varied, **options)[0]
-
-
-def test_otsu_copes_with_probabilities_that_hardly_differ():
-    p = np.full((1, 8, 8), 0.5, np.float32)
-    p[0, 0, 0] = np.nextafter(np.float32(0.5), np.float32(1))
-    assert (p > chosen(p, threshold="otsu")[0]).sum() == 1
-    assert np.isnan(chosen(np.full((1, 8, 8), 0.5, np.float32), threshold="otsu")).all()
 
 
 def test_black_labels_alone_change_no_weight():
@@ -281,63 +136,6 @@ def test_every_loss_is_the_one_named(loss):
     assert igtt._loss(config, logits, targets, 1, share).item() == pytest.approx(expected.item(), rel=1e-6)
     first = igtt._loss(config, logits, targets, 0, share).item()
     assert first == pytest.approx(losses.cross_entropy(logits, targets).item(), rel=1e-6)
-
-
-def run_of(images=IMAGES, **changes):
-    return igtt._Run(images, igtt.preset("improved", **{**SMALL, **changes}), None, torch.device("cpu"))
-
-
-@pytest.mark.parametrize("name", ["empty", "full", "constant"])
-def test_an_image_without_a_candidate_keeps_its_labels(name):
-    run = run_of(smooth_px=0.0)
-    run._relabel(slice(None), run.evidence, igtt._otsu(run.evidence), 0)
-    before = [part.copy() for part in (run.labels, run.masks, run.thresholds)]
-    p, threshold = np.random.default_rng(0).random((2, 32, 32)), dict(empty=2.0, full=-1.0, constant=np.nan)[name]
-    run._relabel(np.array([5, 2]), p, np.array([threshold, 0.5]), 1)
-    for part, old in zip((run.labels, run.masks, run.thresholds), before, strict=True):
-        np.testing.assert_array_equal(np.delete(part, 2, 0), np.delete(old, 2, 0))
-    np.testing.assert_array_equal(run.masks[2], p[1] > 0.5)
-
-
-def test_masks_of_more_than_half_are_inverted_on_request():
-    p = np.stack([np.linspace(0, 1, 32 * 32).reshape(32, 32)] * 2)
-    for invert, shares in [(False, [0.75, 0.25]), (True, [0.25, 0.25])]:
-        run = run_of(invert_majority=invert, smooth_px=0.0)
-        run._relabel(np.array([0, 1]), p, np.array([0.25, 0.75]), 0)
-        np.testing.assert_allclose(run.masks[:2].mean(axis=(1, 2)), shares, atol=1e-3)
-        np.testing.assert_array_equal(run.masks[0], (p[0] > 0.25) != invert)
-
-
-@pytest.mark.parametrize("name", ["skeleton", "exact", "square", "clamp", "radius_px", "keep"])
-def test_choices_of_ems_reach_it(monkeypatch, name):
-    seen = []
-
-    def spied(mask, radius_px, keep, rng, **choices):
-        seen.append(dict(radius_px=radius_px, keep=keep) | choices)
-        return mask.astype(np.uint8)
-
-    run = run_of()
-    standard = dict(skeleton=True, exact=False, square=False, clamp=False, radius_px=1, keep=0.5)
-    changed = standard | {name: {"radius_px": 3, "keep": 0.2}.get(name, not standard[name])}
-    monkeypatch.setattr(igtt, "extract_meta_structure", spied)
-    for options in (standard, changed):
-        run.config = replace(run.config, **options)
-        run._structure(MASKS[0] > 0, None)
-    assert seen == [standard, changed]
-
-
-def test_ems_is_drawn_anew_for_each_image_epoch_and_seed():
-    p = np.stack([MASKS[0]] * 2).astype(float)
-
-    def made(epoch, seed=0):
-        run = run_of(keep=0.3, radius_px=1, seed=seed, smooth_px=0.0, skeleton=False, band_px=None)
-        run._relabel(np.array([0, 1]), p, np.array([0.5, 0.5]), epoch)
-        return run.labels[:2]
-
-    np.testing.assert_array_equal(made(1), made(1))
-    assert not np.array_equal(*made(1))
-    assert not np.array_equal(made(1), made(2))
-    assert not np.array_equal(made(1), made(1, seed=1))
 
 
 @pytest.mark.parametrize("name", ["unet", "deeplabv3plus_light", "hrnet_light"])
@@ -394,17 +192,6 @@ def test_a_network_that_finds_dark_pixels_gets_no_labels_from_edges(monkeypatch)
     assert history["dice"][1] == history["dice"][0] > 0.9
 
 
-def test_a_constant_prediction_has_no_correlation(rng):
-    brightness = rng.normal(size=(3, 7, 11)).astype(np.float32)
-    for value in rng.random(50, dtype=np.float32):
-        assert igtt._correlation(np.full((3, 7, 11), value), brightness) == 0
-    assert igtt._correlation(brightness, np.full((3, 7, 11), 0.1)) == 0
-    assert igtt._correlation(-2 * brightness, brightness) == pytest.approx(-1)
-    other = rng.random((3, 7, 11), np.float32)
-    expected = np.corrcoef(other.ravel(), brightness.ravel())[0, 1]
-    assert igtt._correlation(other, brightness) == pytest.approx(expected)
-
-
 def test_labels_are_kept_without_a_refresh_and_while_they_are_held(steps, refreshes):
     igtt.fit(IMAGES, igtt.preset("improved", **SMALL, refresh="never", turns=False))
     assert len(refreshes) == 1
@@ -415,17 +202,6 @@ def test_labels_are_kept_without_a_refresh_and_while_they_are_held(steps, refres
     start = refreshes[0][4]
     epochs = [torch.cat([step["labels"] for step in steps[i : i + 2]]).sum() for i in (0, 2)]
     assert epochs[0] == epochs[1] == start.sum()
-
-
-def test_labels_of_evidence_are_otsus_of_it():
-    run = run_of(smooth_px=0.0, skeleton=False, band_px=None)
-    run._relabel(slice(None), run.evidence, igtt._otsu(run.evidence), 0)
-    found = pseudo_labels.evidence(igtt.datasets.standardise(IMAGES, range(8)))
-    from skimage.filters import threshold_otsu
-
-    expected = [each > threshold_otsu(each, nbins=1024) for each in found]
-    np.testing.assert_array_equal(run.masks, expected)
-    np.testing.assert_array_equal(run.labels, expected)
 
 
 def test_bands_reach_the_labels(steps):
@@ -500,6 +276,16 @@ def test_files_of_others_are_named(tmp_path, trained):
         igtt.load(tmp_path / "absent")
 
 
+def test_a_file_of_another_version_is_named_with_its_fields(tmp_path, trained):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "later.safetensors"
+    about = asdict(trained[2]) | {"later": 1, "after": 2}
+    save_file({"weight": torch.zeros(3)}, path, {"igtt": json.dumps(about)})
+    with pytest.raises(ValueError, match=r"later\.safetensors has the unknown fields after, later: read it with"):
+        igtt.load(path)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 32, 32), (3, 1, 19, 45), (1, 1, 7, 70)])
 def test_images_of_any_size_get_scores(trained, shape, rng):
     network, images = trained[0], rng.random(shape, dtype=np.float32)
@@ -511,7 +297,7 @@ def test_images_of_any_size_get_scores(trained, shape, rng):
 
 
 def test_sides_are_filled_up_with_the_pixels_of_the_border(trained, rng):
-    network, images = trained[0], igtt.datasets.standardise(rng.random((2, 1, 19, 45), dtype=np.float32), range(2))
+    network, images = trained[0], datasets.standardise(rng.random((2, 1, 19, 45), dtype=np.float32), range(2))
     padded = torch.from_numpy(np.pad(images, ((0, 0), (0, 0), (0, 13), (0, 3)), mode="edge"))
     with torch.inference_mode(), training._autocast(torch.device("cpu")):
         expected = network(padded).float().sigmoid()[:, 0, :19, :45]
@@ -539,6 +325,13 @@ def test_a_loss_that_is_not_finite_is_named():
         igtt.fit(IMAGES, igtt.preset("improved", **SMALL, lr=1e30))
 
 
+@pytest.mark.parametrize("lr", [1e30, 1e45])  # scores that are not finite, and weights
+def test_a_last_step_that_diverges_is_named(lr):
+    config = igtt.preset("paper", width=4, epochs=1, batch=len(IMAGES), bootstrap_epochs=0, start="evidence", lr=lr)
+    with pytest.raises(ValueError, match="diverged to weights or scores that are not finite: lower lr=1e"):
+        igtt.fit(IMAGES, config)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -546,39 +339,12 @@ def test_a_loss_that_is_not_finite_is_named():
         (np.zeros((8, 32, 32)), r"images have shape \(8, 32, 32\), expected \(N, 1, H, W\)"),
         (IMAGES[:3], "batch is 4, there are 3 images: choose a smaller batch"),
         (np.where(np.arange(8)[:, None, None, None] == 5, 0.2, IMAGES), "image 5 is constant"),
-        (np.where(np.arange(8)[:, None, None, None] == 6, np.nan, IMAGES), "image 6 is NaN or infinite"),
+        (
+            np.where(np.arange(8)[:, None, None, None] == 6, np.nan, IMAGES),
+            "image 6 holds NaN or infinite pixels: repair",
+        ),
     ],
 )
 def test_bad_images_are_named(images, message):
     with pytest.raises(ValueError, match=message):
         igtt.fit(images, igtt.preset("paper", **SMALL))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        *(({name: "other"}, f"{name} is 'other', expected one of {re.escape(known[0])}") for name, known in igtt.OPTIONS.items()),
-        (dict(keep=0), "keep is 0"),
-        (dict(radius_px=-1), "radius_px is -1"),
-        (dict(epochs=0), "epochs is 0"),
-        (dict(batch=0), "batch is 0"),
-        (dict(lr_step_epochs=0), "lr_step_epochs is 0"),
-        (dict(model="other"), "unknown model 'other'"),
-        (dict(thresholds=2), "k is 2"),
-    ],
-)  # fmt: skip
-def test_bad_choices_are_named(changes, message):
-    with pytest.raises(ValueError, match=message):
-        igtt.fit(IMAGES, igtt.preset("paper", **{**SMALL, **changes}))
-
-
-def test_unknown_presets_and_fields_are_named():
-    with pytest.raises(ValueError, match="unknown preset 'best', expected one of paper, official, improved"):
-        igtt.preset("best")
-    with pytest.raises(TypeError, match="unknown_field"):
-        igtt.preset("paper", unknown_field=1)
-
-
-def test_clean_labels_of_another_shape_are_named():
-    with pytest.raises(ValueError, match=r"clean labels of shape \(8, 1, 32, 32\)"):
-        igtt.fit(IMAGES, igtt.preset("paper", **SMALL), clean=MASKS[:, None])

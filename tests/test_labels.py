@@ -255,6 +255,12 @@ def test_generators_differ_by_recipe_and_by_each_seed_and_repeat():
     assert draw("rl:0.1", 0, "a") == draw("rl:0.1", 0, "a")
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_a_numpy_integer_is_the_seed_that_it_counts(kind):
+    drawn = [labels.generator("rl:0.1", seed, "a").random() for seed in (kind(7), 7)]
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 def test_confusion_counts_pairs_of_known_pixels(rng, classes):
     first, second = (rng.integers(0, classes, (3, 20, 20)).astype(np.uint8) for _ in range(2))

@@ -1,5 +1,6 @@
 """What stands in more than one place agrees, and every stored verdict follows from stored numbers."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -138,6 +139,7 @@ def test_every_record_carries_its_provenance():
     stored = [path for path in sorted((ROOT / "figures").glob("*.json")) if path.name != "claims.json"]
     assert len(stored) >= 3
     for path in stored:
+        json.loads(path.read_text(), parse_constant=lambda name, path=path: pytest.fail(f"{name} in {path} is no JSON"))
         record = records.load(path)
         assert {"python", "torch", "numpy"} <= record["provenance"].keys(), path
         assert {"seed", "seeds"} & record["config"].keys(), path

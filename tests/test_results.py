@@ -1,5 +1,6 @@
 """Records, verdicts, experiments and figures."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -254,6 +255,33 @@ def test_results_read_from_the_record_are_those_computed(monkeypatch):
             np.testing.assert_array_equal(values, stored.runs[recipe][name])
     assert stored.runs["cl"]["miou"].shape == (1, 2)
     assert (stored.config["width"], stored.config["seed"]) == (4, [0])
+
+
+def strict(text):
+    """What a reader of JSON makes of a text that knows no NaN."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_nan_is_null_in_a_record_which_stands_then_too():
+    numbers = {"dice": [[0.5, float("nan")], [np.float64("nan")] * 2], "about": ("a", None)}
+    first = records.save("01_x", numbers, {"width": None}, seconds=1)
+    text = (records.figures_folder() / "01_x.json").read_text()
+    assert strict(text)["numbers"] == {"dice": [[0.5, None], [None, None]], "about": ["a", None]}
+    assert "[0.5, null]" in text  # still one line
+    assert "[null, null]" in text
+    assert records.save("01_x", numbers, {"width": None}, seconds=2) == first
+    with pytest.raises(ValueError, match="JSON compliant"):
+        records.save("01_x", {"loss": [float("inf")]}, {})
+
+
+def test_null_is_nan_in_results(monkeypatch):
+    numbers = {"runs": {"cl": {"iou_2": [[0.5, float("nan")]], "example": "1x1:", "foreground": 0.5}}}
+    records.save("02_training_curves", numbers, {})
+    monkeypatch.setattr(records, "committed_folder", records.figures_folder)
+    found = experiments.results("02_training_curves", "quick", source="record").runs["cl"]
+    np.testing.assert_array_equal(found["iou_2"], [[0.5, np.nan]])
+    assert found["iou_2"].dtype == float
+    assert (found["example"], found["foreground"]) == ("1x1:", 0.5)
 
 
 def test_class_ids_come_back_from_the_text_of_a_record(rng):

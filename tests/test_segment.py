@@ -76,6 +76,15 @@ def test_masks_scores_model_and_report_of_a_folder(folder, tmp_path):
     assert not {"dice", "precision"} & report["history"]["labels"].keys()  # there is nothing to compare with
 
 
+def test_a_report_is_json_whatever_was_measured(folder, tmp_path):
+    fill(folder)
+    out = segment.segment(folder, tmp_path / "out", **SMALL, start="black")
+    report = json.loads(
+        (out / "report.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+    )
+    assert report["history"]["labels"]["threshold"][0] is None
+
+
 def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, tmp_path):
     fill(folder, 1, shape=(32, 32))
     out = tmp_path / "out"

@@ -1,11 +1,10 @@
-"""Unsupervised baselines of Table 3 that learn: DFC, one network an image, and AC, one network a training set.
+"""Autoregressive clustering (AC), the baseline of Table 3 that fits one network to a training set (Ouali et al. 2020).
 
-Images are (N, 1, H, W) float32, standardised here image by image; scores are float32 (N, H, W) in [0, 1], a pixel being
-foreground above 0.5. No label is seen: which clusters are foreground follows from their brightness alone.
+Images are (N, 1, H, W) float, standardised here image by image; scores are float32 (N, H, W) in [0, 1], a pixel being
+foreground above 0.5. No label is seen: which cluster is foreground follows from its brightness alone.
 Like seeds give like scores on a CPU with the same number of threads; a GPU may differ in the last digits.
 """
 
-import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from torch import nn
@@ -14,92 +13,7 @@ from torch.nn import functional as F
 from metalib import datasets, models, training
 
 
-def dfc(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.0, lr=0.1, rule="otsu", device=None):
-    """Scores (N, H, W) of differentiable feature clustering (Kim, Kanezaki and Tanaka 2020), each image by itself.
-
-    A small network is fitted to the argmax of its own response, with at most `iterations` responses, until at most
-    `min_labels` clusters are left; mu: see `dfc_loss`. An image's scores do not depend on the other images.
-    rule: `otsu` or `mean`, see `RULES`; the score is that of `foreground_score`, 0 where a single cluster is left.
-    ValueError: an unknown rule, iterations below 1, an lr that diverges, images that are not grey, finite and varied.
-    """
-    if rule not in RULES or iterations < 1:
-        raise ValueError(f"rule={rule!r}, iterations={iterations}: expected a rule of {', '.join(RULES)}, and a step")
-    device = torch.device(device or training.default_device())
-    scores = []
-    for image in _standardised(images).to(device).split(1):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = dfc_network(channels).to(device, memory_format=torch.channels_last)
-            response = _finite(_fit_to_itself(network, image, iterations, min_labels, mu, lr), lr)
-        scores.append(foreground_score(response, image[0, 0], RULES[rule]).cpu().numpy())
-    return np.stack(scores)
-
-
-def dfc_network(channels=100):
-    """Two 3x3 convolutions with ReLU and batch norm, one 1x1 with batch norm: images (B, 1, H, W) to (B, channels, H, W)."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, channels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(channels)),
-        *(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(channels)),
-        *(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels)),
-    )
-
-
-def dfc_loss(response, mu=1.0):
-    """Cross-entropy of a response (B, K, H, W) with its own argmax, plus mu times its mean absolute vertical and horizontal step."""
-    steps = response.diff(dim=2).abs().mean() + response.diff(dim=3).abs().mean()
-    return F.cross_entropy(response, response.argmax(dim=1)) + mu * steps
-
-
-def _fit_to_itself(network, image, iterations, min_labels, mu, lr):
-    """The last response (K, H, W); batch norm stays in training mode, as the method has it."""
-    optimiser = torch.optim.SGD(network.parameters(), lr, momentum=0.9)
-    for left in reversed(range(iterations)):
-        response = network(image)
-        if not left or len(response.argmax(dim=1).unique()) <= min_labels:
-            return response.detach()[0]
-        optimiser.zero_grad(set_to_none=True)
-        dfc_loss(response, mu).backward()
-        optimiser.step()
-
-
-def foreground_score(response, image, rule):
-    """Softmax (H, W) of the strongest foreground against the strongest background cluster of a response (K, H, W).
-
-    It exceeds 0.5 exactly where the argmax is a foreground cluster, which the summed softmax of several clusters need not.
-    image (H, W): the intensities that `rule` judges the clusters by. Clusters without a pixel are neither.
-    """
-    # Paper: silent on which of DFC's clusters are foreground, on its input and on a score. The original takes images in
-    # [0, 1]; standardised ones keep dark 16-bit images from vanishing beside biases and the epsilon of batch norm.
-    ids, clusters = response.argmax(dim=0).unique(return_inverse=True)
-    areas = torch.bincount(clusters.flatten())
-    means = torch.bincount(clusters.flatten(), image.flatten().double()) / areas
-    bright = torch.from_numpy(rule(means.cpu().numpy(), areas.cpu().numpy())).to(ids.device)
-    if bright.all() or not bright.any():
-        return torch.zeros_like(image)
-    return (response[ids[bright]].amax(dim=0) - response[ids[~bright]].amax(dim=0)).sigmoid()
-
-
-def above_otsu(means, areas):
-    """Boolean (K,): the bright group of Otsu's split of clusters by mean intensity (K,), weighted by area (K,) in px."""
-    order = np.argsort(means)
-    area, total = areas[order].cumsum()[:-1], (areas * means)[order].cumsum()[:-1]
-    gap = total / area - (np.sum(areas * means) - total) / (np.sum(areas) - area)
-    between = area * (np.sum(areas) - area) * gap**2
-    bright = np.zeros(len(means), bool)
-    if between.any():
-        bright[order[between.argmax() + 1 :]] = True
-    return bright
-
-
-def above_mean(means, areas):
-    """Boolean (K,): clusters whose mean intensity (K,) is above the image's; areas (K,) in px."""
-    return means > np.average(means, weights=areas)
-
-
-RULES = {"otsu": above_otsu, "mean": above_mean}
-
-
-def ac(
+def scores(
     images,
     training_images,
     seed=0,
@@ -124,13 +38,17 @@ def ac(
     if epochs < 1 or batch < 1:
         raise ValueError(f"epochs={epochs} and batch={batch} must be at least 1")
     device = torch.device(device or training.default_device())
-    images, learned = (_standardised(part).to(device) for part in (images, training_images))
+    images, learned = (
+        training._to(device, datasets.standardise_grey(part, least_px=2)) for part in (images, training_images)
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = AutoregressiveNet(width, blocks, stride).to(device, memory_format=torch.channels_last)
         _inform(network, learned, displacement, epochs, batch, lr)
     bright = _brighter(_clusters(network, learned, batch), learned)
-    return _finite(_clusters(network, images, batch)[:, bright], lr).cpu().numpy()
+    found = _clusters(network, images, batch)[:, bright]
+    training.check_finite(found, "scores", lr)
+    return found.cpu().numpy()
 
 
 class AutoregressiveNet(nn.Module):
@@ -261,21 +179,3 @@ def _xavier(layer):
     if isinstance(layer, nn.Conv2d):
         nn.init.xavier_normal_(layer.weight)
         nn.init.zeros_(layer.bias)
-
-
-def _standardised(images):
-    """Images as a tensor, each of mean 0 and deviation 1; ValueError where they are not grey, finite and varied."""
-    images = np.asarray(images, np.float32)
-    if images.ndim != 4 or images.shape[1] != 1 or not len(images) or min(images.shape[2:]) < 2:
-        what = "expected grey ones (N, 1, H, W) of at least 2x2 px: average the channels of colour images"
-        raise ValueError(f"images have shape {images.shape}, {what}")
-    wrong = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-    if len(wrong):
-        raise ValueError(f"image {wrong[0]} holds NaN or infinite pixels: repair or remove it")
-    return torch.from_numpy(datasets.standardise(images, range(len(images))))
-
-
-def _finite(result, lr):
-    if not torch.isfinite(result).all():
-        raise ValueError(f"training diverged to scores that are not finite: lower lr={lr}")
-    return result

@@ -1,0 +1,126 @@
+"""The choices of iGTT and their presets: `paper` is the text, `official` the paper's official code, `improved` is ours."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from metalib import pseudo_labels
+
+
+@dataclass(frozen=True)
+class IgttConfig:
+    """Every choice of iGTT. The defaults are the preset `paper`, at the scale of the official code."""
+
+    seed: int = 0
+    model: str = "unet"
+    width: int = 64
+    epochs: int = 100
+    batch: int = 32
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 1e-3
+    # "step": the rate falls by lr_factor every lr_step_epochs; "cosine": to zero over the run, along half a cosine.
+    schedule: str = "step"
+    lr_step_epochs: int = 20
+    lr_factor: float = 0.1
+
+    # Labels of the first epochs. "black": all background; "evidence": Otsu's threshold of `pseudo_labels.evidence`.
+    start: str = "black"
+    # Paper: silent on the first epoch, in which Eq. 6 has no gradient: black labels have one class. The official code
+    # trains with cross-entropy throughout; here so many epochs do, and the others with `loss`.
+    bootstrap_epochs: int = 1
+    # Paper: P is that of the current epoch, so predicted before each step and with batch statistics ("step"), for the next
+    # epoch. "pass": by a pass in evaluation mode, before the epoch. "never": the labels of the start stay.
+    refresh: str = "step"
+    hold: float = 0.0  # "pass": the share of the epochs before the first refresh
+    # Which candidate mask. "dmi": `best_threshold`; "otsu": of P; "edges": `pseudo_labels.edge_threshold`, one for all images.
+    threshold: str = "dmi"
+    thresholds: int = pseudo_labels.THRESHOLDS
+    per_image: bool = True  # dmi: each image has its own k; else one k a batch, that of the lowest mean loss
+    # dmi, one k a batch: "zero" gives the full and the empty mask the loss 0, as the official code does.
+    ends: str = "skip"
+    smooth_px: float = 0.0  # a Gaussian over P, and over the evidence, before the threshold
+    invert_majority: bool = False  # a mask of more than half of the pixels is inverted
+
+    # EMS, see `pseudo_labels.extract_meta_structure`; no EMS is skeleton=False, radius_px=0, keep=1.
+    skeleton: bool = True
+    radius_px: int = 1
+    keep: float = 0.1
+    exact: bool = False
+    square: bool = False
+    clamp: bool = False
+    band_px: int | None = None  # see `pseudo_labels.with_band`; None: everything beside the structure is background
+
+    # "dmi+iou" (Eq. 6), "dmi", "iou", "bce", or "area" (`losses.area_cross_entropy`)
+    loss: str = "dmi+iou"
+    dmi_floor: float = 1e-3
+    iou_power: int = 1
+    iou_over: str = "image"
+    # "set": before each refresh, and at the end, a network that is brighter where the images are darker, over the whole set,
+    # is negated. Paper: has none, and |det| cannot tell foreground from background.
+    orientation: str = "none"
+    # Each batch under one of the 8 symmetries of the square, and under a smooth random gain and offset of these strengths.
+    turns: bool = False
+    light: float = 0.0
+
+
+OPTIONS = {
+    "schedule": ("step", "cosine"),
+    "start": ("black", "evidence"),
+    "refresh": ("step", "pass", "never"),
+    "threshold": ("dmi", "otsu", "edges"),
+    "ends": ("skip", "zero"),
+    "loss": ("dmi+iou", "dmi", "iou", "bce", "area"),
+    "iou_over": ("image", "batch"),
+    "orientation": ("none", "set"),
+}
+PRESETS = {
+    "paper": {},
+    "official": dict(
+        per_image=False, ends="zero", exact=True, square=True, clamp=True, iou_power=2, invert_majority=True
+    ),
+    "improved": dict(
+        start="evidence",
+        bootstrap_epochs=0,
+        refresh="pass",
+        hold=0.5,
+        threshold="edges",
+        smooth_px=1.0,
+        radius_px=0,
+        keep=1.0,
+        band_px=1,
+        loss="area",
+        orientation="set",
+        turns=True,
+        light=0.8,
+        schedule="cosine",
+    ),
+}
+
+
+def preset(name, **changes):
+    """The `IgttConfig` of a preset; ValueError for an unknown one, TypeError for an unknown field."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}, expected one of {', '.join(PRESETS)}")
+    return replace(IgttConfig(), **{**PRESETS[name], **changes})
+
+
+def check(config):
+    """ValueError for an option that does not exist, or a number that cannot work."""
+    for name, known in OPTIONS.items():
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is {getattr(config, name)!r}, expected one of {', '.join(known)}")
+    for name in ("width", "epochs", "batch", "lr_step_epochs"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} is {getattr(config, name)}, expected at least 1")
+    pseudo_labels.extract_meta_structure(np.zeros((2, 2)), config.radius_px, config.keep, np.random.default_rng(0))
+
+
+def from_dict(values, where):
+    """The `IgttConfig` of {field: value}; ValueError names the fields that there are not, and `where` they stood."""
+    unknown = values.keys() - {field.name for field in fields(IgttConfig)}
+    if unknown:
+        raise ValueError(
+            f"{where} has the unknown fields {', '.join(sorted(unknown))}: read it with the version that wrote it"
+        )
+    return IgttConfig(**values)

@@ -1,0 +1,104 @@
+"""The labels of an iGTT run: from probabilities to thresholds, candidate masks, and labels after EMS; and their history."""
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from metalib import labels, pseudo_labels
+
+
+class RunLabels:
+    """Labels (N, H, W) of the images of a run, and the candidate masks (N, H, W) and thresholds (N,) that they come from.
+
+    Made with those of the start. recorded: what is measured of them, {name: one value a refresh}, see `igtt.History`.
+    """
+
+    def __init__(self, images, config, clean=None):
+        """images: standardised, (N, 1, H, W) float32; clean: labels (N, H, W) that `recorded` compares with, or None."""
+        self.config, self.brightness = config, images[:, 0]
+        self.clean = None if clean is None else _checked(clean, images) == 1
+        self.edges = pseudo_labels.edges(self.brightness) if config.threshold == "edges" else None
+        self.labels = np.zeros(self.brightness.shape, np.uint8)
+        self.masks = np.zeros(self.brightness.shape, bool)
+        self.thresholds = np.full(len(images), np.nan)
+        self.recorded = {}
+        self._start(images)
+
+    def refresh(self, which, probabilities, epoch):
+        """New labels of the images `which` after so many epochs, from their probabilities (B, H, W)."""
+        maps = self._smoothed(probabilities)
+        self.relabel(which, maps, self.choose(maps, which), epoch)
+
+    def choose(self, maps, which):
+        """Thresholds (B,) of the maps (B, H, W) of the images `which`; nan where there is nothing to choose."""
+        config = self.config
+        if config.threshold == "edges":
+            return np.full(len(maps), pseudo_labels.edge_threshold(maps, self.edges[which], config.thresholds))
+        if config.threshold == "otsu":
+            return pseudo_labels.otsu_threshold(maps)
+        if config.per_image:
+            return pseudo_labels.best_threshold(maps, config.thresholds)
+        found = pseudo_labels.dmi_losses(maps, config.thresholds, config.dmi_floor)
+        mean = np.where(np.isfinite(found), found, 0).mean(axis=0)  # a constant map, without a floor, has no say
+        mean[[0, -1]] = 0 if config.ends == "zero" else np.inf
+        return pseudo_labels.candidate_thresholds(maps, config.thresholds)[:, mean.argmin()]
+
+    def relabel(self, which, maps, thresholds, epoch):
+        """New masks and labels of the images `which`; one whose mask would be empty or full keeps what it has."""
+        numbers = np.arange(len(self.labels))[which]
+        for number, values, threshold in zip(numbers, maps, thresholds, strict=True):
+            mask = values > threshold  # nothing where the threshold is nan
+            if self.config.invert_majority and mask.mean() > 0.5:
+                mask = ~mask
+            if mask.any() and not mask.all():
+                self.masks[number], self.thresholds[number] = mask, threshold
+                self.labels[number] = self.structure(mask, labels.generator("ems", self.config.seed, epoch, number))
+
+    def structure(self, mask, rng):
+        """Labels (H, W) of a candidate mask (H, W): EMS, and the band around it."""
+        config = self.config
+        choices = dict(skeleton=config.skeleton, exact=config.exact, square=config.square, clamp=config.clamp)
+        structure = pseudo_labels.extract_meta_structure(mask, config.radius_px, config.keep, rng, **choices)
+        return structure if config.band_px is None else pseudo_labels.with_band(structure, mask, config.band_px)
+
+    def record(self, epoch, maps, order=slice(None)):
+        """Append one value to each of the history's label statistics; maps: those of the images in `order`, or None."""
+        positive = self.labels == 1
+        about = {
+            "epoch": epoch,
+            "foreground": self.masks.mean(),
+            "positive": positive.mean(),
+            "threshold": np.nanmean(self.thresholds) if np.isfinite(self.thresholds).any() else np.nan,
+            "correlation": np.nan if maps is None else correlation(maps, self.brightness[order]),
+        }
+        if self.clean is not None:
+            about["dice"] = 2 * (self.masks & self.clean).sum() / max(self.masks.sum() + self.clean.sum(), 1)
+            about["precision"] = (positive & self.clean).sum() / max(positive.sum(), 1)
+        for name, value in about.items():
+            self.recorded.setdefault(name, []).append(float(value))
+
+    def _start(self, images):
+        """The labels of the first epochs: Otsu's threshold of the evidence, or black."""
+        evidence = None
+        if self.config.start == "evidence":
+            evidence = pseudo_labels.evidence(images)
+            maps = self._smoothed(evidence)
+            self.relabel(slice(None), maps, pseudo_labels.otsu_threshold(maps), epoch=0)
+        self.record(0, evidence)
+
+    def _smoothed(self, maps):
+        sigma = self.config.smooth_px
+        return ndi.gaussian_filter(maps, (0, sigma, sigma)) if sigma else maps
+
+
+def correlation(probabilities, brightness):
+    """Correlation over all pixels, 0 where either is constant."""
+    first, second = (part.astype(np.float64) - part.mean(dtype=np.float64) for part in (probabilities, brightness))
+    if not np.ptp(first) or not np.ptp(second):
+        return 0.0
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
+
+
+def _checked(clean, images):
+    if np.shape(clean) != images[:, 0].shape:
+        raise ValueError(f"clean labels of shape {np.shape(clean)} do not fit images of shape {images.shape}")
+    return np.asarray(clean)

@@ -1,0 +1,53 @@
+"""Choices of iGTT and presets: what differs, and what is refused."""
+
+import re
+from dataclasses import asdict, replace
+
+import pytest
+from small_igtt import IMAGES, SMALL
+
+from metalib import igtt
+
+
+def test_presets_differ_where_paper_and_official_code_do():
+    assert igtt.preset("paper") == igtt.IgttConfig()
+    paper, official, improved = (asdict(igtt.preset(name)) for name in ("paper", "official", "improved"))
+    assert {name: (paper[name], official[name]) for name in paper if paper[name] != official[name]} == {
+        "per_image": (True, False),  # one k a batch
+        "ends": ("skip", "zero"),
+        "exact": (False, True),
+        "square": (False, True),
+        "clamp": (False, True),
+        "iou_power": (1, 2),
+        "invert_majority": (False, True),
+    }
+    stated = ("thresholds", "radius_px", "keep", "start", "refresh", "threshold", "loss", "dmi_floor", "orientation")
+    assert [paper[name] for name in stated] == [30, 1, 0.1, "black", "step", "dmi", "dmi+iou", 1e-3, "none"]
+    assert {name for name in paper if paper[name] != improved[name]} == igtt.PRESETS["improved"].keys()
+    assert igtt.preset("official", keep=0.5, seed=3) == replace(igtt.preset("official"), keep=0.5, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(({name: "other"}, f"{name} is 'other', expected one of {re.escape(known[0])}") for name, known in igtt.OPTIONS.items()),
+        (dict(keep=0), "keep is 0"),
+        (dict(radius_px=-1), "radius_px is -1"),
+        (dict(width=0), "width is 0, expected at least 1"),
+        (dict(epochs=0), "epochs is 0"),
+        (dict(batch=0), "batch is 0"),
+        (dict(lr_step_epochs=0), "lr_step_epochs is 0"),
+        (dict(model="other"), "unknown model 'other'"),
+        (dict(thresholds=2), "k is 2"),
+    ],
+)  # fmt: skip
+def test_bad_choices_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        igtt.fit(IMAGES, igtt.preset("paper", **{**SMALL, **changes}))
+
+
+def test_unknown_presets_and_fields_are_named():
+    with pytest.raises(ValueError, match="unknown preset 'best', expected one of paper, official, improved"):
+        igtt.preset("best")
+    with pytest.raises(TypeError, match="unknown_field"):
+        igtt.preset("paper", unknown_field=1)
