@@ -139,7 +139,8 @@ DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by def
 _SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
-        size=96, width=8, train=144, val=12, test=24, augment=False, epochs=4, batch=4, lr=0.1, lr_step_epochs=3
+        **dict(model="unet_light", width=8, size=96, train=144, val=12, test=24, augment=False),
+        **dict(epochs=4, batch=4, lr=0.1, lr_step_epochs=3),
     ),
     "paper": {},
 }

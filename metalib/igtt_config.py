@@ -49,6 +49,9 @@ class IgttConfig:
     exact: bool = False
     square: bool = False
     clamp: bool = False
+    # Labels beside the structure, see `pseudo_labels.insides`; and the share `sure` of all pixels in masks, those of highest P.
+    compact: float | None = None
+    sure: float = 0.0
     band_px: int | None = None  # see `pseudo_labels.with_band`; None: everything beside the structure is background
 
     # "dmi+iou" (Eq. 6), "dmi", "iou", "bce", or "area" (`losses.area_cross_entropy`)
@@ -88,6 +91,8 @@ PRESETS = {
         smooth_px=1.0,
         radius_px=0,
         keep=1.0,
+        compact=0.5,
+        sure=0.3,
         band_px=1,
         loss="area",
         orientation="set",
@@ -113,6 +118,8 @@ def check(config):
     for name in ("width", "epochs", "batch", "lr_step_epochs"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name)}, expected at least 1")
+    if not 0 <= config.sure <= 1:
+        raise ValueError(f"sure is {config.sure}, expected a share in [0, 1] of the pixels in masks")
     pseudo_labels.extract_meta_structure(np.zeros((2, 2)), config.radius_px, config.keep, np.random.default_rng(0))
 
 

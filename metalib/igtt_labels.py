@@ -44,20 +44,24 @@ class RunLabels:
 
     def relabel(self, which, maps, thresholds, epoch):
         """New masks and labels of the images `which`; one whose mask would be empty or full keeps what it has."""
-        numbers = np.arange(len(self.labels))[which]
+        numbers, sure = np.arange(len(self.labels))[which], self._sure(maps, thresholds)
         for number, values, threshold in zip(numbers, maps, thresholds, strict=True):
             mask = values > threshold  # nothing where the threshold is nan
             if self.config.invert_majority and mask.mean() > 0.5:
                 mask = ~mask
             if mask.any() and not mask.all():
                 self.masks[number], self.thresholds[number] = mask, threshold
-                self.labels[number] = self.structure(mask, labels.generator("ems", self.config.seed, epoch, number))
+                rng = labels.generator("ems", self.config.seed, epoch, number)
+                self.labels[number] = self.structure(mask, values > sure, rng)
 
-    def structure(self, mask, rng):
-        """Labels (H, W) of a candidate mask (H, W): EMS, and the band around it."""
+    def structure(self, mask, sure, rng):
+        """Labels (H, W) of a candidate mask and its sure pixels (H, W): EMS, these, and the band around it."""
         config = self.config
         choices = dict(skeleton=config.skeleton, exact=config.exact, square=config.square, clamp=config.clamp)
         structure = pseudo_labels.extract_meta_structure(mask, config.radius_px, config.keep, rng, **choices)
+        structure[mask & sure] = 1
+        if config.compact is not None:
+            structure[pseudo_labels.insides(mask, config.compact)] = 1
         return structure if config.band_px is None else pseudo_labels.with_band(structure, mask, config.band_px)
 
     def record(self, epoch, maps, order=slice(None)):
@@ -84,6 +88,11 @@ class RunLabels:
             maps = self._smoothed(evidence)
             self.relabel(slice(None), maps, pseudo_labels.otsu_threshold(maps), epoch=0)
         self.record(0, evidence)
+
+    def _sure(self, maps, thresholds):
+        """The value that the share `sure` of all pixels above their thresholds exceed."""
+        inside = maps[maps > thresholds[:, None, None]]
+        return np.quantile(inside, 1 - self.config.sure) if self.config.sure and len(inside) else np.inf
 
     def _smoothed(self, maps):
         sigma = self.config.smooth_px

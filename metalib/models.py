@@ -5,7 +5,7 @@
 | unet | the classic U-Net | channels of its first level, 64 in the paper |
 | deeplabv3plus, deeplabv3 | DeepLabv3+ and DeepLabv3 on a ResNet-50 | channels of its first stage, 64 in a ResNet-50 |
 | hrnet | HRNetV2 | channels of its finest branch: 18, 30, 32, 40, 44, 48 or 64 |
-| ..._light | the same architecture on a small encoder (ResNet-10, HRNet-W18-small) | as above; 16 for hrnet_light |
+| ..._light | the same with three levels (U-Net), or on a small encoder (ResNet-10, HRNet-W18-small) | as above; 16 for hrnet_light |
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ def build(name, in_channels=1, classes=2, width=64):
 
 
 class UNet(nn.Module):
-    """The classic U-Net: two 3x3 convolutions with batch norm a level, four levels down, 31.04 M weights at width 64."""
+    """The classic U-Net: two 3x3 convolutions with batch norm a level, `depth` levels down, 31.04 M weights at width 64 and 4."""
 
     def __init__(self, in_channels, out_channels, width=64, depth=4):
         super().__init__()
@@ -126,6 +126,7 @@ def _initialise(layer):
 _RESNET_50, _RESNET_10 = ("tu-resnet50", (3, 4, 6, 3)), ("tu-resnet18", (1, 1, 1, 1))
 NETWORKS = {
     "unet": UNet,
+    "unet_light": partial(UNet, depth=3),
     "deeplabv3plus": partial(_deeplab, "DeepLabV3Plus", *_RESNET_50),
     "deeplabv3plus_light": partial(_deeplab, "DeepLabV3Plus", *_RESNET_10),
     "deeplabv3": partial(_deeplab, "DeepLabV3", *_RESNET_50),

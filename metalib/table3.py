@@ -45,6 +45,9 @@ ABLATIONS = {
     "threshold: K = 10": dict(thresholds=10),
     "smoothing: none": dict(smooth_px=0.0),
     "band: background": dict(band_px=None),
+    "EMS: skeleton alone": dict(compact=None, sure=0.0),
+    "EMS: no compact objects": dict(compact=None),
+    "EMS: no sure pixels": dict(sure=0.0),
     "EMS: shift by 1 px": dict(radius_px=1),
     "EMS: 0.1 sampled": dict(keep=0.1),
     "loss: Eq. 6": dict(loss="dmi+iou"),
@@ -100,7 +103,7 @@ _SEEDS = {("quick", "iGTT", ""): 5} | {("long", row, ""): 3 for row in (*ABLATIO
 _IMAGES = {("long", "iGTT, long"): 432}  # three times those of the profile
 
 # Paper: silent on all scales; those of "paper" are the official code's, the others are ours.
-_SMALL = dict(width=8, batch=4, lr=0.1)
+_SMALL = dict(model="unet_light", width=8, batch=4, lr=0.1)
 _QUICK = {
     # DFC: 24 channels of 100, 12 responses of up to 1,000 (its masks move little after some 20 at full width). AC: width 16
     # of 64, 2 blocks of 3, 1 epoch of 20 in batches of 8, and Adam's own rate.
@@ -108,7 +111,7 @@ _QUICK = {
     "ac": dict(width=16, blocks=2, epochs=1, batch=8, lr=1e-3),
     "paper": _SMALL | dict(epochs=4, lr_step_epochs=3),
     "official": _SMALL | dict(epochs=4, lr_step_epochs=3),
-    "improved": _SMALL | dict(epochs=5, lr_step_epochs=4),
+    "improved": _SMALL | dict(epochs=10, lr_step_epochs=8),
     "iGTT, long": dict(epochs=16, lr_step_epochs=12),  # twelve times the optimisation steps
 }
 _SCALE = {

@@ -33,6 +33,7 @@ def test_presets_differ_where_paper_and_official_code_do():
         *(({name: "other"}, f"{name} is 'other', expected one of {re.escape(known[0])}") for name, known in igtt.OPTIONS.items()),
         (dict(keep=0), "keep is 0"),
         (dict(radius_px=-1), "radius_px is -1"),
+        (dict(sure=1.1), "sure is 1.1, expected a share"),
         (dict(width=0), "width is 0, expected at least 1"),
         (dict(epochs=0), "epochs is 0"),
         (dict(batch=0), "batch is 0"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
+from skimage.morphology import skeletonize
 from small_igtt import IMAGES, MASKS, SMALL
 
 from metalib import datasets, igtt, igtt_labels, pseudo_labels
@@ -114,7 +115,7 @@ def test_choices_of_ems_reach_it(monkeypatch, name):
     monkeypatch.setattr(pseudo_labels, "extract_meta_structure", spied)
     for options in (standard, changed):
         run.config = replace(run.config, **options)
-        run.structure(MASKS[0] > 0, None)
+        run.structure(MASKS[0] > 0, np.zeros((32, 32), bool), None)
     assert seen == [standard, changed]
 
 
@@ -130,6 +131,35 @@ def test_ems_is_drawn_anew_for_each_image_epoch_and_seed():
     assert not np.array_equal(*made(1))
     assert not np.array_equal(made(1), made(2))
     assert not np.array_equal(made(1), made(1, seed=1))
+
+
+def test_sure_pixels_are_the_highest_of_all_masks_together():
+    run = run_of(sure=0.25, compact=None, band_px=None, smooth_px=0.0)
+    p = np.random.default_rng(0).permutation(2 * 32 * 32).reshape(2, 32, 32) / 2048
+    p[0] = np.sqrt(p[0])  # brighter, so that more of its pixels are sure
+    run.relabel(np.array([0, 1]), p, np.array([0.5, 0.6]), 1)
+    skeletons = [skeletonize(mask) for mask in (p[0] > 0.5, p[1] > 0.6)]
+    inside = np.sort(np.concatenate([p[0][p[0] > 0.5], p[1][p[1] > 0.6]]))
+    sure = p >= inside[-(len(inside) // 4)]
+    np.testing.assert_array_equal(run.labels[:2], np.stack(skeletons) | sure)
+    assert sure[0].sum() > 2 * sure[1].sum() > 0
+
+
+def test_sure_pixels_of_an_inverted_mask_stay_inside_it():
+    run = run_of(sure=0.5, invert_majority=True, smooth_px=0.0)
+    run.relabel(np.array([0]), np.linspace(0, 1, 32 * 32).reshape(1, 32, 32), np.array([0.25]), 0)
+    assert not (run.labels[0] == 1)[~run.masks[0]].any()
+
+
+def test_compact_objects_keep_their_inside():
+    discs, wire = MASKS[0].astype(float), np.zeros((32, 32))
+    wire[15:18, 2:30] = 1
+    for compact, more in [(0.5, True), (None, False)]:
+        run = run_of(compact=compact, sure=0.0, smooth_px=0.0)
+        run.relabel(np.array([0, 1]), np.stack([discs, wire]), np.array([0.5, 0.5]), 1)
+        skeleton = [skeletonize(part > 0) for part in (discs, wire)]
+        assert ((run.labels[0] == 1).sum() > 2 * skeleton[0].sum()) == more
+        np.testing.assert_array_equal(run.labels[1] == 1, skeleton[1])
 
 
 def test_a_constant_prediction_has_no_correlation(rng):

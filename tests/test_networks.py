@@ -12,7 +12,7 @@ def test_the_paper_unet_has_31_million_weights():
     assert sum(p.numel() for p in models.build("unet").parameters()) == 31_042_369  # counted on the official code's
 
 
-LIGHT = {"unet": 4, "deeplabv3plus_light": 4, "deeplabv3_light": 4, "hrnet_light": 16}
+LIGHT = {"unet": 4, "unet_light": 4, "deeplabv3plus_light": 4, "deeplabv3_light": 4, "hrnet_light": 16}
 
 
 @pytest.mark.parametrize(("name", "width"), LIGHT.items())
@@ -64,7 +64,7 @@ def test_deeplab_names_the_side_it_needs():
 
 
 def test_unknown_networks_are_named():
-    with pytest.raises(ValueError, match="unknown model 'unet3', expected one of unet, deeplabv3plus"):
+    with pytest.raises(ValueError, match="unknown model 'unet3', expected one of unet, unet_light, deeplabv3plus"):
         models.build("unet3")
     with pytest.raises(ValueError, match="no HRNet of width 20: choose 18"):
         models.build("hrnet", width=20)

@@ -318,6 +318,29 @@ def test_radii_that_are_no_number_of_pixels_are_named(radius, rng):
 
 
 @quick
+@given(mask=masks, share=st.floats(0.05, 2))
+def test_insides_are_those_of_objects_that_a_disc_fills(mask, share):
+    objects, count = ndi.label(mask)
+    expected = np.zeros(mask.shape, bool)
+    background = np.argwhere(~mask)
+    for number in range(1, count + 1):
+        points = np.argwhere(objects == number)
+        if not len(background):
+            return  # a mask without a border has no radius
+        depth = np.sqrt(((points[:, None] - background) ** 2).sum(axis=2).min(axis=1))
+        if np.pi * depth.max() ** 2 >= share * len(points):
+            expected[tuple(points[depth > 1].T)] = True
+    np.testing.assert_array_equal(pseudo_labels.insides(mask, share), expected)
+
+
+def test_discs_are_compact_and_wires_are_not():
+    rows, columns = np.mgrid[:64, :64]
+    disc, wire = (rows - 20) ** 2 + (columns - 20) ** 2 < 81, (abs(rows - 50) < 3) & (columns > 5)
+    found = pseudo_labels.insides(disc | wire, 0.5)
+    np.testing.assert_array_equal(found, ndi.binary_erosion(disc))
+
+
+@quick
 @given(mask=masks, structure=masks, band=st.integers(0, 4))
 def test_a_band_leaves_the_pixels_beside_the_structure_open(mask, structure, band):
     structure = np.resize(structure, mask.shape).astype(np.uint8)
