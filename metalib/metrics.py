@@ -27,7 +27,9 @@ def evaluate(scores, labels, threshold=None):
     for image_scores, image_labels in zip(scores, labels, strict=True):
         counts = _histogram(image_scores, image_labels, low, high)
         pooled += counts
-        curves += _dice_curve(counts)
+        bins = np.flatnonzero(counts.any(axis=0))  # an image fills few of them, between which nothing changes
+        counts = counts[:, bins]
+        curves += np.repeat(_dice_curve(counts), np.diff(bins, prepend=-1, append=BINS))
         aucs += [_auc(counts)] * _both(counts)
     curve = _dice_curve(pooled)
     best = int(curve.argmax())
@@ -106,7 +108,7 @@ def _threshold(index, low, high):
 
 
 def _dice_curve(counts):
-    """Dice (BINS + 1,) when the foreground is every bin from k on."""
+    """Dice (n + 1,) when the foreground is every one of n bins from k on, of counts (2, n)."""
     false_positive, true_positive = np.pad(counts[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
     return _dice(true_positive, false_positive, counts[1].sum() - true_positive)
 

@@ -5,6 +5,7 @@ OUT gets `masks/` (PNG, 0 and 255), `scores/` (TIFF, float32 in [0, 1], foregrou
 """
 
 import argparse
+import warnings
 from collections import Counter
 from dataclasses import asdict
 from math import ceil
@@ -24,7 +25,7 @@ def segment(images, out, **changes):
 
     images: 8- or 16-bit gray PNG, TIFF or JPEG files of one size. changes: fields of `igtt.IgttConfig`, on top of the preset
     `improved` at a scale for a CPU. FileExistsError: `out` holds files already. ValueError or FileNotFoundError name what
-    is wrong with the folder or a file.
+    is wrong with the folder or a file. A warning tells of masks that came out empty or full.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -32,12 +33,17 @@ def segment(images, out, **changes):
     paths, stack = _read(Path(images))
     config = _configured(len(stack), changes)
     network, history = igtt.fit(stack, config)
-    for path, scores in zip(paths, igtt.predict(network, stack), strict=True):
-        _write(out / "masks" / f"{path.stem}.png", np.where(scores > 0.5, 255, 0).astype(np.uint8))
-        _write(out / "scores" / f"{path.stem}.tiff", scores)
+    scores = igtt.predict(network, stack)
+    masks = scores > 0.5
+    for path, found, mask in zip(paths, scores, masks, strict=True):
+        _write(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
+        _write(out / "scores" / f"{path.stem}.tiff", found)
     igtt.save(network, config, out / "model.safetensors")
     report = {"config": asdict(config), "provenance": records.environment(), "history": asdict(history)}
     records.atomic_write(out / "report.json", records.dumps(report))
+    blank = int((masks.all(axis=(1, 2)) | ~masks.any(axis=(1, 2))).sum())
+    if blank:
+        warnings.warn(f"{blank} of {len(masks)} masks are empty or full: train for more epochs", stacklevel=2)
     return out
 
 

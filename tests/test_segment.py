@@ -11,6 +11,7 @@ import pytest
 from metalib import igtt, segment
 
 SMALL = dict(epochs=2, width=4)
+pytestmark = pytest.mark.filterwarnings("ignore:.*masks are empty or full")  # so short a training may end there
 
 
 def discs(number, shape=(32, 48), dtype=np.uint8):
@@ -83,6 +84,16 @@ def test_a_report_is_json_whatever_was_measured(folder, tmp_path):
         (out / "report.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
     )
     assert report["history"]["labels"]["threshold"][0] is None
+
+
+@pytest.mark.parametrize(("value", "count"), [(0.0, 2), (1.0, 2), (0.3, 1)])
+def test_masks_that_are_empty_or_full_are_told(folder, tmp_path, monkeypatch, value, count):
+    fill(folder)
+    scores = np.random.default_rng(0).random((3, 32, 48), np.float32)
+    scores[:count] = value
+    monkeypatch.setattr(igtt, "predict", lambda *_: scores)
+    with pytest.warns(UserWarning, match=f"{count} of 3 masks are empty or full: train for more epochs"):
+        segment.segment(folder, tmp_path / "out", **SMALL)
 
 
 def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, tmp_path):
