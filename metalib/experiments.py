@@ -107,7 +107,7 @@ GRIDS = {
         *(
             Grid(f"{name} {network}".strip(), ("cl",), (network,), name)
             for name in ("", "mito-like", "nuc-like")
-            for network in ("unet", "deeplabv3plus", "hrnet")
+            for network in ("unet", "unet_longer", "deeplabv3plus", "hrnet")
         ),
     ),
     "10_effective_pixels": tuple(
@@ -158,6 +158,7 @@ _CHANGES = {
         **{f"n{images}": {} for images in TRAINING_IMAGES},
     },
     "quick": {
+        "unet_longer": dict(epochs=10, lr_step_epochs=8),
         "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
         "hrnet": dict(model="hrnet_light", width=16),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.

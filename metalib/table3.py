@@ -19,7 +19,10 @@ PAPER = {
     "DeepLabv3+": "81.66, 94.80, 87.67",
     "HRNet": "86.07, 97.17, 91.18",
 }
-SUPERVISED = {"U-Net": "unet cl", "DeepLabv3+": "deeplabv3plus cl", "HRNet": "hrnet cl"}
+SUPERVISED = {
+    **{"U-Net": "unet cl", "U-Net, longer": "unet_longer cl"},  # longer: for as many steps as iGTT+
+    **{"DeepLabv3+": "deeplabv3plus cl", "HRNet": "hrnet cl"},
+}
 _COLUMNS = {
     **{"Dice": "dice_half", "AUC": "auc", "ACC": "acc", "balanced": "balanced"},
     **{"Dice (image)": "dice_half_image", "AUC (image)": "auc_image", "ACC (image)": "acc_image"},
