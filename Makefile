@@ -68,7 +68,7 @@ $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) | $(EXECUTED)/trained
 # One sweep over the runs of all notebooks, which then find them in the cache.
 $(EXECUTED)/trained: $(CODE) $(READY)
 	@mkdir -p $(EXECUTED)
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) --profile $(PROFILE) $(PLACE:%=--data=%)
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) --no-records --profile $(PROFILE) $(PLACE:%=--data=%)
 	@touch $@
 
 FORCE:

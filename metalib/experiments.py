@@ -368,6 +368,7 @@ def _main():
     parser.add_argument(
         "--limit-s", type=float, help="start no run that would end later than this many seconds from now"
     )
+    parser.add_argument("--no-records", action="store_true", help="train only: notebooks that run next write them")
     given = parser.parse_args()
     notebooks = given.notebooks or list(GRIDS)
     planned = dict.fromkeys(  # notebooks share runs
@@ -377,7 +378,7 @@ def _main():
         for config in configs
     )
     done = len(sweeps.run(planned, limit_s=given.limit_s))
-    if done == len(planned):
+    if done == len(planned) and not given.no_records:
         for notebook in notebooks:
             results(notebook, given.profile, given.data, "train")
     print(f"{done} of {len(planned)} runs done" + ("" if done == len(planned) else ": call again to go on"))

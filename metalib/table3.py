@@ -155,10 +155,11 @@ def table(results, prefix="", rows=None):
     """Table 3 of one data set, in percent, pooled over pixels and per image; a mask is what scores above 0.5.
 
     `balanced` is the balanced accuracy of the mask. The paper's own numbers (ER: Dice, AUC, ACC) stand in a column of
-    their own, beside the rows of the set that stands for it.
+    their own, beside the rows of the set that stands for it. Rows that are not in the results, such as an older record, are
+    left out.
     """
     names = {row: row for row in TABLE} | SUPERVISED if rows is None else {row: row for row in rows}
-    runs = {row: f"{prefix} {run}".strip() for row, run in names.items()}
+    runs = {row: name for row, run in names.items() if (name := f"{prefix} {run}".strip()) in results.runs}
     cells = {
         title: {row: _cell(results.final(run, metric)) for row, run in runs.items()}
         for title, metric in _COLUMNS.items()

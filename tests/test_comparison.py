@@ -410,7 +410,15 @@ def test_table_3_shows_every_metric_of_every_row():
     assert shown.index.tolist() == ["all foreground", "all background", *table3.TABLE, *table3.SUPERVISED]
     assert shown.loc["Otsu"].tolist()[:7] == [f"{3 * number}.0" for number in range(7)]  # one run
     assert shown.loc["iGTT"].tolist()[:7] == [f"{11 + 3 * number}.0 ± 1.0" for number in range(7)]
-    assert shown.loc["HRNet", "Dice"] == f"{len(table3.TABLE) + 2 + 1}.0 ± 1.0"
+    assert shown.loc["HRNet", "Dice"] == f"{len(table3.TABLE) + 3 + 1}.0 ± 1.0"
+
+
+def test_rows_that_a_record_lacks_are_left_out():
+    older = world()
+    for run in ("unet_longer cl", "iGTT+"):
+        del older.runs[run]
+    whole, shown = table3.table(world()), table3.table(older)
+    assert shown.equals(whole.drop(["U-Net, longer", "iGTT+"]))
 
 
 def test_constant_masks_stand_beside_by_formula():
@@ -457,6 +465,6 @@ def test_the_tables_of_the_readme_are_these():
     assert head == f"|  | {' | '.join(TITLES)} | paper, ER |"
     assert rule == f"|{' --- |' * 9}"
     assert lines[0] == "| all foreground | 33.3 | 50.0 | 20.0 | 50.0 |  |  |  |  |"
-    assert len(lines) == 2 + len(table3.TABLE) + 3
+    assert len(lines) == 2 + len(table3.TABLE) + len(table3.SUPERVISED)
     assert next(line for line in lines if line.startswith("| AC |")).endswith("| 73.11, 87.86, 81.41 |")
     assert "paper" not in second

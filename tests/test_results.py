@@ -310,6 +310,9 @@ def test_the_command_line_tells_what_is_done_and_writes_whole_records_alone():
     started = subprocess.run([*command, "--limit-s", "0"], capture_output=True, text=True, check=True)
     assert started.stdout == "0 of 5 runs done: call again to go on\n"
     assert not path.exists()
+    trained = subprocess.run([*command, "--no-records"], capture_output=True, text=True, check=True)
+    assert trained.stdout == "5 of 5 runs done\n"
+    assert not path.exists()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "5 of 5 runs done\n"
     assert len(records.load(path)["numbers"]["runs"]) == 5
