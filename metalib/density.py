@@ -26,11 +26,11 @@ def density_map(labels, window_px, label=1, kernel="box"):
     """Density of `label` (paper, Eq. 8 in two dimensions): labels (H, W) integer, returns (H, W) float64.
 
     window_px: odd width of the box. The Gaussian kernel takes the standard deviation of that box, sqrt((w^2 - 1) / 12).
-    ValueError: window even or wider than the image, unknown kernel, no pixel of the class.
+    ValueError: window even or wider than the image, unknown kernel, labels that are no class ids, no pixel of the class.
     """
     # Paper: Eq. 8 writes 1/(2Nh), the one-dimensional constant; on a pixel grid it is 1/(N window area).
     points = _indicator(labels, label)
-    return _share(points, window_px, kernel) / points.sum()
+    return _share(points, window_px, kernel, unit=np.count_nonzero(points))
 
 
 def standard_error(labels, window_px, label=1, kernel="box"):
@@ -42,8 +42,8 @@ def standard_error(labels, window_px, label=1, kernel="box"):
     points = _indicator(labels, label)
     share = _share(points, window_px, kernel)
     variance = share * (1 - share)
-    of_share = variance * _variance_of_share(np.ones_like(points), window_px, kernel)
-    return _ratio_error(share, of_share, variance, variance.sum(), points.sum())
+    of_share = variance * _variance_of_share(np.ones_like(share), window_px, kernel)
+    return _ratio_error(share, of_share, variance, variance.sum(), np.count_nonzero(points))
 
 
 def predict(clean, matrix, window_px, label=1, kernel="box"):
@@ -55,7 +55,8 @@ def predict(clean, matrix, window_px, label=1, kernel="box"):
         raise ValueError(f"label {label} and every clean label must be one of the {len(matrix)} classes of the matrix")
     chance = matrix[:, label][clean]  # P(y* = label | y) of every pixel
     variance = chance * (1 - chance)
-    _check_occurs(chance, label)
+    if not chance.any():
+        raise ValueError(f"label {label} does not occur in any noisy labels of this matrix: its density is undefined")
     share = _share(chance, window_px, kernel)
     of_share = _variance_of_share(variance, window_px, kernel)
     error = _ratio_error(share, of_share, _share(variance, window_px, kernel), variance.sum(), chance.sum())
@@ -77,13 +78,26 @@ def distance(first, second, window_px, label=1):
     # Paper: Theorem 1 speaks of "more perturbation" without a measure; this one is ours.
     if np.shape(first) != np.shape(second) or np.ndim(first) != 3:
         raise ValueError(f"labels {np.shape(first)} and {np.shape(second)} must both be (N, H, W)")
-    densities = []
-    for labels in (first, second):
-        points = (np.asarray(labels) == label).astype(float)
-        _check_occurs(points, label)
-        share = np.stack([_share(image, window_px, "box") for image in points])
-        densities.append(share / share.sum())
-    return float(np.abs(densities[0] - densities[1]).sum() / 2)
+    totals = [_total(labels, window_px, label) for labels in (first, second)]
+    apart = 0.0
+    for pair in zip(first, second, strict=True):  # image by image, so that memory does not grow with their number
+        shares = (
+            _share(np.asarray(of) == label, window_px, "box", total) for of, total in zip(pair, totals, strict=True)
+        )
+        apart += np.abs(np.subtract(*shares)).sum()
+    return float(apart / 2)
+
+
+def _total(labels, window_px, label):
+    """Sum of `_share` over all images (N, H, W), each pixel of the label counted with the sum of what it adds to windows."""
+    shape = np.shape(labels)[1:]
+    rows, columns = (
+        ndi.uniform_filter1d(1 / of, window_px, mode="constant") for of in _coverage(shape, window_px, "box")
+    )
+    total = sum(float(rows @ (np.asarray(of) == label) @ columns) for of in labels)
+    if total == 0:
+        raise ValueError(f"label {label} does not occur in the labels: its density is undefined")
+    return total
 
 
 def smallest_window_px(p, z=3.0):
@@ -98,53 +112,73 @@ def smallest_window_px(p, z=3.0):
 
 
 def _indicator(labels, label):
+    """Where labels (H, W) hold the class, (H, W) bool; ValueError unless they are class ids and it is one of them."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be an integer image (H, W), got shape {labels.shape} of {labels.dtype}")
-    points = (labels == label).astype(float)
-    _check_occurs(points, label)
+    if label != int(label) or not 0 <= label < IGNORE:
+        raise ValueError(f"label is {label}, expected a class id from 0 to {IGNORE - 1}: {IGNORE} marks ignored pixels")
+    points = labels == label
+    if not points.any():
+        raise ValueError(f"label {label} does not occur in the labels: its density is undefined; {_advice(labels)}")
     return points
 
 
-def _check_occurs(points, label):
-    if not points.any():
-        raise ValueError(f"label {label} does not occur in the labels: its density is undefined")
+def _advice(labels):
+    """What is in labels that do not hold the class asked for, and what to do about it."""
+    present = np.unique(labels).tolist()
+    classes = [value for value in present if 0 <= value < IGNORE]
+    if not classes:
+        return f"they hold {present[:5]} alone, no class: choose labels with at least one pixel that is not ignored"
+    if present == [0, 255]:
+        return "they hold [0, 255]: divide a 0/255 mask by 255"
+    return f"choose one of the classes they hold: {classes[:5]}"
 
 
-def _share(values, window_px, kernel):
-    """Weighted mean of values (H, W) over the part of the window that lies inside the image."""
-    return _window_sum(values, window_px, kernel) / _coverage(values.shape, window_px, kernel)
+def _share(values, window_px, kernel, unit=1.0):
+    """Weighted mean of values (H, W) over the part of the window inside the image, in units of `unit`."""
+    total = _window_sum(values, window_px, kernel)
+    rows, columns = _coverage(values.shape, window_px, kernel)
+    # One factor a row and one a column, in place: at 2048 x 2048 every further array costs as much as the filter.
+    total /= unit * rows[:, None]
+    total /= columns
+    return total
 
 
 def _variance_of_share(variances, window_px, kernel):
     """Variance of that mean for independent pixels: sum of w^2 variance over (sum of w)^2."""
-    return _window_sum(variances, window_px, kernel, power=2) / _coverage(variances.shape, window_px, kernel) ** 2
+    rows, columns = _coverage(variances.shape, window_px, kernel)
+    return _window_sum(variances, window_px, kernel, power=2) / np.outer(rows**2, columns**2)
 
 
 def _window_sum(values, window_px, kernel, power=1):
-    """Sum of w^power values, where the weights w sum to one over a whole window and values are 0 outside the image."""
+    """Sum of w^power values, float64, where the weights w sum to one over a whole window and values are 0 outside."""
     width = _check_window(window_px, values.shape)
     if kernel not in KERNELS:
         raise ValueError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}")
     if kernel == "box" or width == 1:
-        return ndi.uniform_filter(values, width, mode="constant") / width ** (values.ndim * (power - 1))
+        total = ndi.uniform_filter(values, width, output=float, mode="constant")
+        return total if power == 1 else total / width**values.ndim
     sigma = np.sqrt((width**2 - 1) / 12)
     radius = int(np.ceil(4 * sigma))
     weights = ndi.gaussian_filter1d(np.eye(1, 2 * radius + 1, radius)[0], sigma, radius=radius, mode="constant")
     # The square of a Gaussian is a Gaussian narrower by sqrt(2); what it no longer sums to is the factor behind it.
-    total = np.sum(weights**power) ** values.ndim
-    return ndi.gaussian_filter(values, sigma / np.sqrt(power), radius=radius, mode="constant") * total
+    factor = np.sum(weights**power) ** values.ndim
+    narrow = sigma / np.sqrt(power)
+    return factor * ndi.gaussian_filter(values, narrow, output=float, radius=radius, mode="constant")
 
 
 def _coverage(shape, window_px, kernel):
-    """Share of the window's weight inside the image, (H, W) in (0, 1]: separable, as window and image are."""
-    rows, columns = (_window_sum(np.ones(n), window_px, kernel) for n in shape)
-    return np.outer(rows, columns)
+    """Share of the window's weight inside the image, in (0, 1], along rows (H,) and columns (W,): their product is that of a pixel."""
+    _check_window(window_px, shape)
+    return tuple(_window_sum(np.ones(n), window_px, kernel) for n in shape)
 
 
 def _check_window(window_px, shape):
     if window_px != int(window_px) or window_px < 1 or window_px % 2 == 0:
-        raise ValueError(f"window_px is {window_px}, expected an odd width of at least 1 px")
+        raise ValueError(f"window_px is {window_px}, expected an odd width of at least 1 px, such as 1, 3 or 25")
     if window_px > min(shape):
-        raise ValueError(f"window_px is {window_px}, wider than the image {shape}: choose a smaller window")
+        raise ValueError(
+            f"window_px is {window_px}, wider than the image {shape}: choose at most {min(shape) - 1 + min(shape) % 2}"
+        )
     return int(window_px)

@@ -1,6 +1,8 @@
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import KernelDensity
@@ -75,6 +77,72 @@ def test_prediction_and_its_standard_error_are_those_of_many_draws(rng, kernel, 
     assert 0.95 < np.median(estimated / error) < 1.25  # it overstates where the window crosses the boundary
 
 
+def errors_by_hand(variance, share, count, weights):
+    """Delta method by a loop: sum over pixels of variance times the squared derivative of (sum w y / sum w) / sum y."""
+    radius, found = len(weights) // 2, np.zeros(share.shape)
+    padded = np.pad(np.ones(share.shape), radius)
+    for y, x in np.ndindex(share.shape):
+        around = weights * padded[y : y + len(weights), x : x + len(weights)]
+        derivative = np.zeros(padded.shape)
+        derivative[y : y + len(weights), x : x + len(weights)] = around / around.sum() / count
+        derivative = derivative[radius : radius + len(share), radius : radius + share.shape[1]]
+        found[y, x] = np.sqrt(np.sum(variance * (derivative - share[y, x] / count**2) ** 2))
+    return found
+
+
+@settings(max_examples=30, deadline=None)  # loops over pixels
+@given(
+    clean=images,
+    window_px=st.sampled_from([3, 5]),
+    kernel=st.sampled_from(density.KERNELS),
+    p=st.floats(0.05, 0.95),
+    q=st.floats(0.05, 0.95),
+)
+def test_the_predicted_standard_error_is_the_delta_method(clean, window_px, kernel, p, q):
+    matrix = np.array([[1 - p, p], [q, 1 - q]])
+    chance = matrix[:, 1][clean]
+    weights = np.ones((window_px, window_px)) if kernel == "box" else gaussian(window_px)
+    share = brute_force(chance, weights) * chance.sum()
+    expected = errors_by_hand(chance * (1 - chance), share, chance.sum(), weights)
+    mean, error = density.predict(clean, matrix, window_px, kernel=kernel)
+    np.testing.assert_allclose(mean, share / chance.sum(), rtol=1e-9)
+    np.testing.assert_allclose(error, expected, rtol=1e-6, atol=1e-9)
+
+
+@given(noisy=images, window_px=st.sampled_from([3, 5]))
+def test_the_standard_error_from_noisy_labels_takes_the_local_share_for_the_chance(noisy, window_px):
+    weights = np.ones((window_px, window_px))
+    share, count = brute_force(noisy, weights) * noisy.sum(), noisy.sum()
+    local = share * (1 - share)
+    covered = 1 / (brute_force(np.ones_like(share), weights) * share.size)  # 1: the mean over a window is normalised
+    windows = density._variance_of_share(np.ones_like(share), window_px, "box") * covered
+    variance = local * windows - 2 * share / count * local + (share / count) ** 2 * local.sum()
+    np.testing.assert_allclose(
+        density.standard_error(noisy, window_px), np.sqrt(np.maximum(variance, 0)) / count, atol=1e-7
+    )
+
+
+def test_a_map_takes_the_memory_of_its_result(rng):
+    noisy = rng.integers(0, 2, (512, 512)).astype(np.uint8)
+    assert peak(lambda: density.density_map(noisy, 25)) < 1.3 * 8 * noisy.size  # float64, and a byte for each label
+
+
+def test_the_memory_of_a_distance_does_not_grow_with_the_images(rng):
+    few, many = (rng.integers(0, 2, (2, images, 64, 64)).astype(np.uint8) for images in (4, 64))
+    assert peak(lambda: density.distance(*many, 5)) < 1.2 * peak(lambda: density.distance(*few, 5))
+
+
+def peak(call):
+    """Bytes that a call allocates at most."""
+    call()  # what a first call keeps is no part of it
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_labels_and_matrix_of_a_prediction_must_fit():
     void = np.full((8, 8), 255, np.uint8)
     with pytest.raises(ValueError, match="must be one of the 3 classes"):
@@ -105,8 +173,18 @@ def test_window_law():
     [
         ((np.ones((8, 8), np.uint8), 4), "window_px is 4, expected an odd width"),
         ((np.ones((8, 8), np.uint8), 0), "window_px is 0"),
-        ((np.ones((8, 8), np.uint8), 9), "wider than the image"),
-        ((np.zeros((8, 8), np.uint8), 3), "label 1 does not occur"),
+        ((np.ones((8, 8), np.uint8), 4), "such as 1, 3 or 25"),
+        ((np.ones((8, 8), np.uint8), 9), r"wider than the image \(8, 8\): choose at most 7"),
+        ((np.ones((9, 12), np.uint8), 11), r"wider than the image \(9, 12\): choose at most 9"),
+        ((np.zeros((8, 8), np.uint8), 3), r"label 1 does not occur .* choose one of the classes they hold: \[0\]"),
+        (
+            (np.full((8, 8), 255, np.uint8), 3),
+            r"they hold \[255\] alone, no class: choose labels with at least one pixel",
+        ),
+        ((255 * np.eye(8, dtype=np.uint8), 3), "divide a 0/255 mask by 255"),
+        ((np.full((8, 8), -1), 3), r"they hold \[-1\] alone, no class"),
+        ((np.ones((8, 8), np.uint8), 3, 255), "label is 255, expected a class id from 0 to 254: 255 marks ignored"),
+        ((np.ones((8, 8), np.uint8), 3, 0.5), "label is 0.5, expected a class id"),
         ((np.ones((2, 8, 8), np.uint8), 3), "integer image"),
         ((np.ones((8, 8)), 3), "float64"),
         ((np.ones((8, 8), np.uint8), 3, 1, "disc"), "unknown kernel 'disc'"),
