@@ -31,6 +31,7 @@ def test_there_are_notebooks():
         "05_random_labels",
         "06_meta_structure_maps",
         "07_igtt",
+        "08_label_diagnosis",
         "10_effective_pixels",
         "11_text_and_code",
         "12_igtt_choices",

@@ -1,0 +1,181 @@
+"""What a few clean masks tell about labels: transition matrix and rank, wrong pixels, and whether boundaries are shifted.
+
+The variance of the noisy label splits into what the clean classes explain (all that the transition matrix of Lemma 1
+keeps), other spatial structure, which misleads a network however many images it sees (PCL), and the rest, noise that
+hits pixels wherever they lie and averages out over many of them. Structure is what neighbours share (`structure`); where
+it follows the distance from the clean boundary, it is measured by that, which is the more precise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from metalib import structure, transition
+from metalib.labels import IGNORE, check_matrix
+from metalib.structure import ERRORS
+
+LEVELS = 4  # distances told apart, in px: 1, 2, 3, and 4 or more; the noise of annotators is of a few pixels
+
+
+class Comparison(NamedTuple):
+    """Noisy against clean labels of the same pixels, K classes.
+
+    masks, pixels: how many were compared; matrix (K, K): estimated transition matrix, NaN in the rows of classes that the clean masks lack; rank: of the other
+    rows, up to the noise of the estimate; wrong: share of wrong pixels; information: bits per labelled pixel; eigenvalue:
+    (trace - 1) / (K - 1) and its standard error, lambda of uniform flips, negative where classes are swapped;
+    wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary; shift_px: pixels that are
+    wrong beyond the lowest rate that their class has at any distance, per px of boundary, 0 where `boundary` is; between, boundary: shares of the
+    variance of the labels; structured: `structure.structured_share` of the same pixels.
+    """
+
+    masks: int
+    pixels: int
+    matrix: np.ndarray
+    rank: int
+    wrong: float
+    information: float
+    eigenvalue: float
+    eigenvalue_error: float
+    wrong_by_distance: np.ndarray
+    shift_px: float
+    between: float
+    boundary: float
+    structured: structure.Estimate
+
+    @property
+    def signal(self):
+        """Share of the variance that is no noise of single pixels, in [0, 1 - CURVED]; 0 where classes explain nothing."""
+        if self.between * self.pixels < ERRORS**2:  # what one degree of freedom explains by chance, times n, is chi2
+            return 0.0
+        return float(np.clip(self.between + self.misleading, 0, 1 - structure.CURVED))
+
+    @property
+    def misleading(self):
+        """Share of the variance that is spatial structure other than that of the clean classes, where that is sure."""
+        beyond = self.structured.value - self.between
+        return max(self.boundary, beyond if beyond > ERRORS * self.structured.error else 0.0)
+
+    @property
+    def bias(self):
+        """Share of all structure that misleads, in [0, 1]: no number of images averages it out."""
+        return self.misleading / (max(self.between, 0.0) + self.misleading) if self.misleading else 0.0
+
+    @property
+    def inverted(self):
+        """Whether the labels tell of other classes more than of the right one, by `ERRORS` standard errors."""
+        return self.eigenvalue < -ERRORS * self.eigenvalue_error
+
+
+def compare(clean, noisy, classes):
+    """`Comparison` of a few clean masks (N, H, W) with the noisy labels of the same images; IGNORE takes no part.
+
+    ValueError: shapes differ, no common labelled pixel, a single clean class.
+    """
+    clean, noisy = (np.asarray(masks) for masks in (clean, noisy))
+    if clean.shape != noisy.shape or clean.ndim != 3:
+        raise ValueError(f"clean masks {clean.shape} and labels {noisy.shape} must be of the same pixels, (N, H, W)")
+    counts = sum(_profile(*pair, classes) for pair in zip(clean, noisy, strict=True)).astype(float)
+    present = counts.sum(axis=(1, 2)) > 0
+    if present.sum() < 2:
+        raise ValueError(
+            f"the clean masks hold {present.sum()} class(es) where the labels are known, two are needed: "
+            "give masks with more of them"
+        )
+    widths = structure.window_widths(clean.shape[1:])[:1]
+    known = (np.where(pair[0] == IGNORE, np.uint8(IGNORE), pair[1]) for pair in zip(clean, noisy, strict=True))
+    return _described(counts, present, len(clean), structure.structured_share(structure.count(known, classes, widths)))
+
+
+def from_matrix(matrix, prior):
+    """`Comparison` without displaced boundaries, of a known transition matrix (M, M) and class shares (M,).
+
+    ValueError as `labels.check_matrix`: entries that are negative, rows that do not sum to one.
+    """
+    matrix, prior = check_matrix(matrix), np.asarray(prior, float)
+    exact = np.zeros((len(matrix), LEVELS, len(matrix)))
+    exact[:, -1] = prior[:, None] * matrix * 1e12  # so many pixels that nothing of the estimate is noise
+    return _described(exact, prior > 0, 0, structure.Estimate(0.0, 0.0))
+
+
+def _described(counts, present, masks, structured):
+    """The fields of `Comparison` from counts (clean class, distance, noisy class)."""
+    joint, n = counts.sum(axis=1), counts.sum()
+    classes = len(joint)
+    matrix = joint / np.where(present, joint.sum(axis=1), np.nan)[:, None]
+    rows, sizes = matrix[present], joint[present].sum(axis=1)
+    # Weighted by the root of their class share, all rows are equally noisy, and a matrix of noise has a norm near 2 / sqrt(n).
+    weighted = rows * np.sqrt(sizes / n)[:, None]
+    right = np.diag(matrix)[present]
+    prior = joint.sum(axis=1) / n
+    between, boundary = _parts(counts)
+    return Comparison(
+        masks=masks,
+        pixels=int(n),
+        matrix=matrix,
+        rank=int(np.linalg.matrix_rank(weighted, tol=ERRORS / np.sqrt(n))),
+        wrong=float(1 - np.trace(joint) / n),
+        information=transition.information(np.where(np.isnan(matrix), 1 / classes, matrix), prior),
+        eigenvalue=float((classes * right.mean() - 1) / (classes - 1)),
+        eigenvalue_error=float(classes / (classes - 1) * np.sqrt((right * (1 - right) / sizes).sum()) / len(right)),
+        wrong_by_distance=_wrong(counts.sum(axis=0), np.einsum("cdc->d", counts)),
+        shift_px=_shift(counts) if boundary else 0.0,
+        between=between,
+        boundary=boundary,
+        structured=structured,
+    )
+
+
+def _profile(clean, noisy, classes):
+    """Counts (clean class, distance from the clean boundary, noisy class) of one mask, int64 (K, LEVELS, K)."""
+    known = (clean != IGNORE) & (noisy != IGNORE)
+    pairs = (clean[known].astype(np.intp) * LEVELS + _distance(clean)[known]) * classes + noisy[known]
+    if known.any() and max(clean[known].max(), noisy[known].max()) >= classes:
+        raise ValueError(f"labels must hold class ids below classes={classes}")
+    return np.bincount(pairs, minlength=classes * LEVELS * classes).reshape(classes, LEVELS, classes)
+
+
+def _distance(clean):
+    """Distance level 0 to LEVELS - 1 of every pixel: the square of side 2 (level + 1) + 1 around it has another class."""
+    level = np.full(clean.shape, LEVELS - 1, np.intp)
+    for place in reversed(range(LEVELS - 1)):
+        side = 2 * (place + 1) + 1
+        level[ndi.maximum_filter(clean, side, mode="nearest") != ndi.minimum_filter(clean, side, mode="nearest")] = (
+            place
+        )
+    return level
+
+
+def _parts(counts):
+    """Shares of the variance of the noisy label between clean classes, and within them between distances; unbiased."""
+    n, of_noisy = counts.sum(), counts.sum(axis=(0, 1))
+    total = 1 - ((of_noisy / n) ** 2).sum()
+    if total == 0:
+        return 0.0, 0.0
+    within = {name: _within(of, n) for name, of in (("all", of_noisy), ("class", counts.sum(axis=1)), ("cell", counts))}
+    between, boundary = within["all"] - within["class"], within["class"] - within["cell"]
+    by_chance = ERRORS * np.sqrt(2 * counts[..., 0].size) / n  # a chi2 a cell
+    return between / total, boundary / total if boundary > by_chance else 0.0
+
+
+def _within(counts, n):
+    """Variance of the noisy label (last axis) inside groups (the others), as a share of n pixels; unbiased for groups."""
+    size = counts.sum(axis=-1, keepdims=True)
+    squares = (counts**2 / np.maximum(size, 1)).sum(axis=-1)
+    size = size[..., 0]
+    # The factor n / (n - 1) of a sample variance, a group: without it every small group would seem to explain something.
+    return float(((size - squares) * size / np.maximum(size - 1, 1)).sum() / n)
+
+
+def _wrong(counts, right):
+    pixels = counts.sum(axis=1)
+    return 1 - right / np.where(pixels, pixels, np.nan)
+
+
+def _shift(counts):
+    """Wrong pixels beyond the lowest rate of their class at any distance, over the length of the clean boundary in px."""
+    pixels = counts.sum(axis=2)
+    wrong = pixels - np.einsum("cdc->cd", counts)
+    lowest = np.min(np.divide(wrong, pixels, out=np.ones_like(wrong), where=pixels > 0), axis=1)
+    length = pixels[:, 0].sum() / 2  # both sides of a boundary lie at distance 1
+    return float((wrong.sum() - lowest @ pixels.sum(axis=1)) / length) if length else 0.0

@@ -1,0 +1,173 @@
+"""Can a network learn from these labels? `python -m metalib.diagnosis FOLDER [--clean FOLDER]` says so before training.
+
+From the labels alone: how much spatial structure they hold, the level of flips that would explain the rest, and how well
+a network is expected to do. With clean masks of a few of the images (same file names): the kind of noise, and a surer
+expectation. Everything is read one mask at a time.
+"""
+
+import argparse
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metalib import clean_subset, learnability, structure, transition
+from metalib.label_folder import LabelFolder, pairs
+
+KINDS = ("clean", "flipped", "perturbed boundary", "skeleton-like", "inverted", "random")
+GOAL = 0.9  # the learnability that is taken as good: nine tenths of the way from nothing to clean labels
+_CLEAN = 0.01  # share of wrong pixels that counts as clean: two annotators of one image differ by more
+_BIAS = 0.1  # share of misleading structure that counts: below it the model takes off a hundredth or so
+_THIN, _THIN_STRUCTURE = (
+    0.9,
+    0.25,
+)  # nearly all foreground in no 2 x 2 block, in labels that are a quarter structure or more
+_PAIRS = 2000  # labelled neighbours: with fewer the 95% interval of lambda^2, 1.96 sqrt(5 / pairs), is wider than 0.1
+
+
+class Diagnosis(NamedTuple):
+    """What labels hold. kind: one of KINDS; sampled: labels are missing one by one; flips: (p, low, high) of uniform flips.
+
+    shape, masks, classes: of the labels; labelled: share of pixels; shares (K,): of the classes; widths, windows: widths in
+    px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the variance that is structure; effective_px of all masks;
+    bits: information an image has about its clean mask; against: `clean_subset.Comparison`, None without clean masks;
+    expected, low, high: learnability and its interval; more: how many times as many images reach GOAL (inf: none do).
+    """
+
+    kind: str
+    sampled: bool
+    flips: tuple
+    masks: int
+    shape: tuple
+    classes: int
+    labelled: float
+    shares: np.ndarray
+    widths: tuple
+    windows: list
+    by_chance: np.ndarray
+    structured: float
+    effective_px: float
+    bits: float
+    against: clean_subset.Comparison | None
+    expected: float
+    low: float
+    high: float
+    more: float
+
+
+def diagnose(masks, classes=2, clean=None, *, shape=None, model=None, progress=False):
+    """`Diagnosis` of N masks (H, W) uint8 of class ids, 255 where there is no label.
+
+    masks: any iterable; shape: (H, W) of each, needed where masks is no array. clean: (clean masks, labels of the same
+    images), two (n, H, W), n at least 1. model: `learnability.Model`, that of the committed record by default.
+    ValueError: values that are no class, one class alone, no label at all, too few of them (it says how many are needed).
+    """
+    shape = shape or np.shape(masks)[1:]
+    widths = structure.window_widths(shape)
+    counts = structure.count(masks, classes, widths, progress=progress)
+    _check_enough(counts)
+    against = clean_subset.compare(*map(np.stack, clean), classes) if clean is not None else None
+    model = model or learnability.load()
+    if against is None:
+        mode, effective, bias, inverted = learnability.MODES[0], structure.effective_px(counts), 0.0, False
+    else:
+        effective = structure.effective(counts.labelled.sum(), against.signal)
+        mode, bias, inverted = learnability.MODES[1], against.bias, against.inverted
+    expected = float(model.predict(effective, bias, inverted))
+    low, high = model.interval(expected, mode)
+    return Diagnosis(
+        kind=_kind_alone(counts) if against is None else _kind_known(against),
+        sampled=structure.scattered(counts),
+        flips=structure.flip_probability(counts),
+        masks=len(counts.pixels),
+        shape=tuple(shape),
+        classes=classes,
+        labelled=structure.labelled_share(counts),
+        shares=structure.shares(counts),
+        widths=widths,
+        windows=structure.window_share(counts),
+        by_chance=structure.chance_errors(counts)[1:],
+        structured=structure.certain_share(counts) if against is None else against.signal,
+        effective_px=effective,
+        bits=_bits(counts, against),
+        against=against,
+        expected=expected,
+        low=low,
+        high=high,
+        more=model.images_needed(effective, bias, GOAL),
+    )
+
+
+def _check_enough(counts):
+    """ValueError where labels are too few, or of one class alone."""
+    labelled = counts.labelled.sum(axis=0)
+    if not labelled.any():
+        raise ValueError(f"all pixels of all {len(counts.pixels)} masks are 255, without a label: label some")
+    if (labelled > 0).sum() < 2:
+        only = int(labelled.argmax())
+        raise ValueError(f"the labels hold class {only} alone: two are needed; is the foreground 1 or 255?")
+    neighbours, masks = counts.pairs[:, 0].sum(), len(counts.pixels)
+    if neighbours < _PAIRS or masks < 2:
+        needed = max(2, ceil(masks * _PAIRS / max(neighbours, 1)))
+        raise ValueError(
+            f"{masks} masks hold {neighbours:.0f} pairs of labelled neighbours, at least {_PAIRS} and two masks are needed: "
+            f"give about {needed} masks labelled as densely"
+        )
+
+
+def _kind_alone(counts):
+    """What labels look like without a clean mask; inverted labels and displaced boundaries cannot be seen."""
+    share = structure.certain_share(counts)
+    if share == 0:
+        return "random"
+    # Labels that were dropped one by one leave no block either.
+    two = counts.labelled.shape[1] == 2 and not structure.scattered(counts)
+    if two and structure.thin_share(counts) > _THIN and share > _THIN_STRUCTURE:
+        return "skeleton-like"
+    return "flipped" if structure.flip_probability(counts)[1] > _CLEAN else "clean"
+
+
+def _kind_known(against):
+    if against.signal == 0:
+        return "random"
+    if against.inverted:
+        return "inverted"
+    if against.bias > _BIAS:
+        return "perturbed boundary"
+    return "flipped" if against.wrong > _CLEAN else "clean"
+
+
+def _bits(counts, against):
+    """Information of the labels of an image about its clean mask, in bits."""
+    labelled = counts.labelled.sum() / len(counts.pixels)
+    if against is not None:
+        return against.information * labelled
+    p, classes = structure.flip_probability(counts)[0], counts.labelled.shape[1]
+    value = 1 - p * classes / (classes - 1)
+    if structure.certain_share(counts) == 0 or value == 0:
+        return 0.0
+    clean = np.clip((structure.shares(counts) - (1 - value) / classes) / value, 0, None)  # shares before the flips
+    return transition.information(transition.flip_matrix(p, classes), clean / clean.sum()) * labelled
+
+
+def _main():
+    from metalib.diagnosis_report import report
+
+    parser = argparse.ArgumentParser(prog="python -m metalib.diagnosis", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "folder", type=Path, help="masks as PNG or TIFF: 0/255, 0/1, or class ids with 255 for no label"
+    )
+    parser.add_argument("--clean", type=Path, help="clean masks of some of the images, named as the labels are")
+    parser.add_argument("--classes", type=int, default=2, help="number of classes (default: 2)")
+    given = parser.parse_args()
+    try:
+        noisy = LabelFolder(given.folder, given.classes)
+        clean = pairs(LabelFolder(given.clean, given.classes), noisy) if given.clean else None
+        print(report(diagnose(noisy, given.classes, clean, shape=noisy.shape, progress=True)))
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    _main()

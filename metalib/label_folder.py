@@ -1,0 +1,99 @@
+"""A folder of masks for the diagnosis: every file checked, then read one at a time.
+
+PNG or TIFF of one gray channel and one size, 8 bit. Two classes: 0/255, or 0/1 with 255 where there is no label; more:
+class ids with 255 where there is none.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from metalib import folders
+from metalib.labels import IGNORE
+
+_MASKS = (".png", ".tif", ".tiff")
+
+
+class LabelFolder:
+    """Masks of a folder as an iterable of (H, W) uint8 class ids.
+
+    paths: its files by name; shape: of every mask; classes: M. FileNotFoundError: no such folder. ValueError names the
+    file at fault: sizes, types, channels or values that do not agree.
+    """
+
+    def __init__(self, folder, classes=2):
+        self.classes = classes
+        self.paths = _files(Path(folder))
+        first = _read(self.paths[0])
+        self.shape, values = first.shape, set()
+        for path in self.paths:
+            mask = _read(path)
+            _check_like(mask, path, first, self.paths[0])
+            values |= _values(mask, path, classes)
+        # 255 is the foreground where no mask has a 1, and a pixel without a label where one has.
+        self._divide = classes == 2 and 1 not in values and IGNORE in values
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __iter__(self):
+        return (self.read(path) for path in self.paths)
+
+    def read(self, path):
+        """Class ids (H, W) uint8 of one file."""
+        mask = _read(path)
+        return mask // IGNORE if self._divide else mask
+
+
+def pairs(clean, noisy):
+    """Clean masks and labels of the same names, two lists of (H, W); ValueError where a clean mask has no partner."""
+    by_stem = {path.stem: path for path in noisy.paths}
+    alone = [path for path in clean.paths if path.stem not in by_stem]
+    if alone:
+        raise ValueError(f"{alone[0]} has no label of the same name in {noisy.paths[0].parent}: rename or remove it")
+    if clean.shape != noisy.shape:
+        raise ValueError(f"clean masks are {_size(clean.shape)} px, labels {_size(noisy.shape)} px: they must agree")
+    return list(clean), [noisy.read(by_stem[path.stem]) for path in clean.paths]
+
+
+def _files(folder):
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: give one of masks")
+    images = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in folders._LOSSLESS + folders._LOSSY]
+    lossy = [path for path in images if path.suffix.lower() not in _MASKS]
+    if lossy:
+        raise ValueError(f"{lossy[0]} is a JPEG, whose compression changes labels: save the masks anew as PNG or TIFF")
+    if not images:
+        raise ValueError(f"{folder} holds no mask: expected files named {', '.join(_MASKS)}")
+    return images
+
+
+def _read(path):
+    return folders.read_image(path)
+
+
+def _check_like(mask, path, first, first_path):
+    """ValueError unless a mask is one gray channel of 8 bit, of the size of the first."""
+    if mask.ndim != 2:
+        raise ValueError(f"{path} is a mask of shape {mask.shape}: save it as one gray channel")
+    if mask.dtype != np.uint8:
+        raise ValueError(f"{path} is a mask of {mask.dtype}, expected 8-bit class ids: convert it")
+    if mask.shape != first.shape:
+        raise ValueError(
+            f"{path} is {_size(mask.shape)} px, {first_path} is {_size(first.shape)}: crop them to one size"
+        )
+
+
+def _values(mask, path, classes):
+    found = set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+    wrong = sorted(value for value in found if classes <= value != IGNORE)
+    if wrong:
+        raise ValueError(
+            f"{path} holds the value {wrong[0]}, expected 0 to {classes - 1}, or {IGNORE}: "
+            f"map it, or give the number of classes (--classes {wrong[-1] + 1} if these are class ids)"
+        )
+    return found
+
+
+def _size(shape):
+    return " x ".join(map(str, shape))
