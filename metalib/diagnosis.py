@@ -19,10 +19,8 @@ KINDS = ("clean", "flipped", "perturbed boundary", "skeleton-like", "inverted", 
 GOAL = 0.9  # the learnability that is taken as good: nine tenths of the way from nothing to clean labels
 _CLEAN = 0.01  # share of wrong pixels that counts as clean: two annotators of one image differ by more
 _BIAS = 0.1  # share of misleading structure that counts: below it the model takes off a hundredth or so
-_THIN, _THIN_STRUCTURE = (
-    0.9,
-    0.25,
-)  # nearly all foreground in no 2 x 2 block, in labels that are a quarter structure or more
+_THIN = 0.9  # share of the foreground that lies in no 2 x 2 block
+_THIN_STRUCTURE = 0.25  # share of structure from which thin labels are taken for skeletons
 _PAIRS = 2000  # labelled neighbours: with fewer the 95% interval of lambda^2, 1.96 sqrt(5 / pairs), is wider than 0.1
 
 
@@ -30,8 +28,9 @@ class Diagnosis(NamedTuple):
     """What labels hold. kind: one of KINDS; sampled: labels are missing one by one; flips: (p, low, high) of uniform flips.
 
     shape, masks, classes: of the labels; labelled: share of pixels; shares (K,): of the classes; widths, windows: widths in
-    px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the variance that is structure; effective_px of all masks;
-    bits: information an image has about its clean mask; against: `clean_subset.Comparison`, None without clean masks;
+    px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the
+    variance that is structure; effective_px of all masks; bits: information an image has about its clean mask;
+    against: `clean_subset.Comparison`, None without clean masks;
     expected, low, high: learnability and its interval; more: how many times as many images reach GOAL (inf: none do).
     """
 

@@ -318,7 +318,7 @@ def test_methods_see_the_images_that_networks_learn_from(profile):
     assert {data for data, *_ in sets[MethodConfig]} == {"er-like", "mito-like", "nuc-like"}
 
 
-SCALE = {"width", "batch", "lr", "epochs", "lr_step_epochs"}
+SCALE = {"model", "width", "batch", "lr", "epochs", "lr_step_epochs"}  # model: a U-Net of fewer levels
 
 
 @pytest.mark.parametrize(("row", "name"), [("iGTT", "paper"), ("iGTT, official", "official"), ("iGTT+", "improved")])
@@ -340,6 +340,9 @@ FIELDS = {
     "loss: Eq. 6": {"loss"},
     "rate: in steps": {"schedule"},
     "threshold: K = 10": {"thresholds"},
+    "EMS: skeleton alone": {"compact", "sure"},
+    "EMS: no compact objects": {"compact"},
+    "EMS: no sure pixels": {"sure"},
     "EMS: shift by 1 px": {"radius_px"},
     "EMS: 0.1 sampled": {"keep"},
     "iGTT+, never refreshed": {"refresh"},
