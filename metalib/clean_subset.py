@@ -21,12 +21,13 @@ LEVELS = 4  # distances told apart, in px: 1, 2, 3, and 4 or more; the noise of 
 class Comparison(NamedTuple):
     """Noisy against clean labels of the same pixels, K classes.
 
-    masks, pixels: how many were compared; matrix (K, K): estimated transition matrix, NaN in the rows of classes that the clean masks lack; rank: of the other
-    rows, up to the noise of the estimate; wrong: share of wrong pixels; information: bits per labelled pixel; eigenvalue:
-    (trace - 1) / (K - 1) and its standard error, lambda of uniform flips, negative where classes are swapped;
-    wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary; shift_px: pixels that are
-    wrong beyond the lowest rate that their class has at any distance, per px of boundary, 0 where `boundary` is; between, boundary: shares of the
-    variance of the labels; structured: `structure.structured_share` of the same pixels.
+    masks, pixels: how many were compared; matrix (K, K): estimated transition matrix, NaN in the rows of classes that the
+    clean masks lack; rank: of the other rows, up to the noise of the estimate; wrong: share of wrong pixels; information:
+    bits per labelled pixel; eigenvalue: (trace - 1) / (K - 1) and its standard error, lambda of uniform flips, negative
+    where classes are swapped; wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary;
+    shift_px: pixels that are wrong beyond the lowest rate that their class has at any distance, per px of boundary, 0 where
+    `boundary` is; between, boundary: shares of the variance of the labels; structured: `structure.structured_share` of the
+    same pixels.
     """
 
     masks: int

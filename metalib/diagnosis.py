@@ -30,8 +30,8 @@ class Diagnosis(NamedTuple):
     shape, masks, classes: of the labels; labelled: share of pixels; shares (K,): of the classes; widths, windows: widths in
     px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the
     variance that is structure; effective_px of all masks; bits: information an image has about its clean mask;
-    against: `clean_subset.Comparison`, None without clean masks;
-    expected, low, high: learnability and its interval; more: how many times as many images reach GOAL (inf: none do).
+    against: `clean_subset.Comparison`, None without clean masks; expected, low, high: learnability and its interval; more:
+    how many times as many images reach GOAL (inf: none do).
     """
 
     kind: str

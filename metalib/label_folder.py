@@ -24,10 +24,10 @@ class LabelFolder:
     def __init__(self, folder, classes=2):
         self.classes = classes
         self.paths = _files(Path(folder))
-        first = _read(self.paths[0])
+        first = folders.read_image(self.paths[0])
         self.shape, values = first.shape, set()
         for path in self.paths:
-            mask = _read(path)
+            mask = folders.read_image(path)
             _check_like(mask, path, first, self.paths[0])
             values |= _values(mask, path, classes)
         # 255 is the foreground where no mask has a 1, and a pixel without a label where one has.
@@ -41,7 +41,7 @@ class LabelFolder:
 
     def read(self, path):
         """Class ids (H, W) uint8 of one file."""
-        mask = _read(path)
+        mask = folders.read_image(path)
         return mask // IGNORE if self._divide else mask
 
 
@@ -66,10 +66,6 @@ def _files(folder):
     if not images:
         raise ValueError(f"{folder} holds no mask: expected files named {', '.join(_MASKS)}")
     return images
-
-
-def _read(path):
-    return folders.read_image(path)
 
 
 def _check_like(mask, path, first, first_path):

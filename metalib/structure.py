@@ -93,8 +93,7 @@ def scattered(counts):
     share = labelled_share(counts)
     if share == 1:
         return False
-    height_width = counts.pixels.sum()
-    together = counts.pairs[:, 0].sum() / (2 * height_width)  # but for the border, which has fewer pairs
+    together = counts.pairs[:, 0].sum() / (2 * counts.pixels.sum())  # but for the border, which has fewer pairs
     return bool((together - share**2) / (share * (1 - share)) < 0.5)
 
 
@@ -146,7 +145,9 @@ def certain_share(counts):
     Under heavy noise windows tell more than neighbours, as they hold more pairs, though somewhat too little, as the pairs
     are farther apart: of all measures from lag 0 to the widest window the first that is sure is taken.
     """
-    found = np.array([each.value for each in (structured_share(counts), *window_share(counts))])
+    total = _total(counts)
+    windows = (_window_share(total, width) for width in range(counts.area.shape[1]))
+    found = np.array([_structured_share(total), *windows])
     sure = found > ERRORS * chance_errors(counts)
     return float(np.clip(found[sure.argmax()], 0, 1 - CURVED)) if sure.any() else 0.0
 
