@@ -1,7 +1,7 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures test small units outputs lab clean
+.PHONY: help figures test small units outputs bench lab clean
 
 PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
@@ -16,7 +16,7 @@ CODE := $(wildcard metalib/*.py metalib/*.mplstyle)
 PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.long $d.paper),$(DATA).$(PROFILE))
 FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/figures))
 # By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
-BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices
+BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices 13_full_rank
 MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DATA)/classes.json)
 # The diagnosis reads what the others recorded in `figures`, which has no sets of one's own.
 DIAGNOSIS := 08_label_diagnosis
@@ -53,6 +53,12 @@ units: $(READY) ## unit tests
 
 outputs: $(READY) ## outputs of checked cells, from the committed records
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks
+
+bench: $(READY) ## time every step against a plain version of it, renew the table in README.md
+	@mkdir -p .cache
+	TQDM_DISABLE=1 $(RUN) -m pytest benchmarks --benchmark-quiet --benchmark-json=.cache/benchmarks.json
+	TQDM_DISABLE=1 $(RUN) -m benchmarks.growth
+	$(RUN) -m benchmarks.table .cache/benchmarks.json
 
 lab: $(READY) ## JupyterLab on this machine; figures drawn there go to .cache/lab
 	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from metalib import records
 
@@ -167,7 +167,7 @@ def _bounds(differences):
     if n < 2:
         return -np.inf, mean, np.inf, 0.0
     spread = float(np.std(differences, ddof=1))
-    half = float(stats.t.ppf(0.95, n - 1)) * spread / np.sqrt(n)
+    half = float(special.stdtrit(n - 1, 0.95)) * spread / np.sqrt(n)
     return mean - half, mean, mean + half, spread
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage as ndi
 
-from metalib import structure, transition
+from metalib import decoding, label_counts, structure, transition
 from metalib.labels import IGNORE, check_matrix
 from metalib.structure import ERRORS
 
@@ -21,7 +21,7 @@ LEVELS = 4  # distances told apart, in px: 1, 2, 3, and 4 or more; the noise of 
 class Comparison(NamedTuple):
     """Noisy against clean labels of the same pixels, K classes.
 
-    masks, pixels: how many were compared; matrix (K, K): estimated transition matrix, NaN in the rows of classes that the
+    masks, pixels: how many were compared; prior (K,): shares of the clean classes; matrix (K, K): estimated transition matrix, NaN in the rows of classes that the
     clean masks lack; rank: of the other rows, up to the noise of the estimate; wrong: share of wrong pixels; information:
     bits per labelled pixel; eigenvalue: (trace - 1) / (K - 1) and its standard error, lambda of uniform flips, negative
     where classes are swapped; wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary;
@@ -32,6 +32,7 @@ class Comparison(NamedTuple):
 
     masks: int
     pixels: int
+    prior: np.ndarray
     matrix: np.ndarray
     rank: int
     wrong: float
@@ -67,23 +68,62 @@ class Comparison(NamedTuple):
         """Whether the labels tell of other classes more than of the right one, by `ERRORS` standard errors."""
         return self.eigenvalue < -ERRORS * self.eigenvalue_error
 
+    @property
+    def threshold(self):
+        """Two classes: the probability of class 1 from which a network trained on these labels is to call a pixel that.
+
+        It is what the labels are where both clean classes are equally likely; one half for symmetric flips.
+        """
+        return float(self.matrix[:, 1].mean())
+
+    @property
+    def answers(self):
+        """The class (K,) that a network without error says where each clean class lies; its own unless that is surely not.
+
+        Two classes are told apart by `threshold`, so that only `inverted` ones are said wrongly.
+        """
+        if len(self.prior) == 2:
+            return np.array([1, 0] if self.inverted else [0, 1])
+        own, most = np.diag(self._known), self._known.max(axis=1)
+        return decoding.as_it_is(self._known, ERRORS * np.sqrt((own + most) / np.maximum(self.prior * self.pixels, 1)))
+
+    @property
+    def as_it_is(self):
+        """Learnability of a network without error that is asked for the most likely class, in [0, 1]."""
+        return decoding.learnability(self.answers, self.prior)
+
+    @property
+    def decoded(self):
+        """The same of its classes decoded by the matrix: under 1 where the rank is not full."""
+        absent = np.isnan(self.matrix[:, 0]).sum()
+        return decoding.learnability(decoding.decoded(self._known, self.rank + absent), self.prior)
+
+    @property
+    def _known(self):
+        """The matrix, with classes that the clean masks lack as if they were clean: their share is zero."""
+        return np.where(np.isnan(self.matrix), np.eye(len(self.matrix)), self.matrix)
+
 
 def compare(clean, noisy, classes):
     """`Comparison` of a few clean masks (N, H, W) with the noisy labels of the same images; IGNORE takes no part.
 
-    ValueError: shapes differ, no common labelled pixel, a single clean class.
+    ValueError: sizes differ, values that are no class, no common labelled pixel, a single clean class.
     """
-    clean, noisy = (np.asarray(masks) for masks in (clean, noisy))
-    if clean.shape != noisy.shape or clean.ndim != 3:
-        raise ValueError(f"clean masks {clean.shape} and labels {noisy.shape} must be of the same pixels, (N, H, W)")
+    clean, noisy = (_checked(*of, classes) for of in ((clean, "clean mask"), (noisy, "label")))
+    shapes = {mask.shape for mask in (*clean, *noisy)}
+    if len(clean) != len(noisy) or len(shapes) != 1:
+        raise ValueError(
+            f"{len(clean)} clean masks and {len(noisy)} labels, of sizes {sorted(shapes)}, must be of the same pixels: "
+            "(N, H, W) each, at least one"
+        )
     counts = sum(_profile(*pair, classes) for pair in zip(clean, noisy, strict=True)).astype(float)
     present = counts.sum(axis=(1, 2)) > 0
     if present.sum() < 2:
         raise ValueError(
             f"the clean masks hold {present.sum()} class(es) where the labels are known, two are needed: "
-            "give masks with more of them"
+            f"give masks with more of them; the foreground is 1, {IGNORE} is no label"
         )
-    widths = structure.window_widths(clean.shape[1:])[:1]
+    widths = structure.window_widths(clean[0].shape)[:1]
     known = (np.where(pair[0] == IGNORE, np.uint8(IGNORE), pair[1]) for pair in zip(clean, noisy, strict=True))
     return _described(counts, present, len(clean), structure.structured_share(structure.count(known, classes, widths)))
 
@@ -91,9 +131,10 @@ def compare(clean, noisy, classes):
 def from_matrix(matrix, prior):
     """`Comparison` without displaced boundaries, of a known transition matrix (M, M) and class shares (M,).
 
-    ValueError as `labels.check_matrix`: entries that are negative, rows that do not sum to one.
+    ValueError as `labels.check_matrix`: entries that are negative, rows or shares that do not sum to one.
     """
-    matrix, prior = check_matrix(matrix), np.asarray(prior, float)
+    matrix = check_matrix(matrix)
+    prior = transition._check_prior(prior, matrix)
     exact = np.zeros((len(matrix), LEVELS, len(matrix)))
     exact[:, -1] = prior[:, None] * matrix * 1e12  # so many pixels that nothing of the estimate is noise
     return _described(exact, prior > 0, 0, structure.Estimate(0.0, 0.0))
@@ -113,6 +154,7 @@ def _described(counts, present, masks, structured):
     return Comparison(
         masks=masks,
         pixels=int(n),
+        prior=prior,
         matrix=matrix,
         rank=int(np.linalg.matrix_rank(weighted, tol=ERRORS / np.sqrt(n))),
         wrong=float(1 - np.trace(joint) / n),
@@ -127,12 +169,18 @@ def _described(counts, present, masks, structured):
     )
 
 
+def _checked(masks, name, classes):
+    """A list of masks (H, W); ValueError names the first that is no uint8 image of class ids."""
+    masks = list(map(np.asarray, masks))
+    for place, mask in enumerate(masks):
+        label_counts.check_mask(mask, classes, f"{name} {place}")
+    return masks
+
+
 def _profile(clean, noisy, classes):
     """Counts (clean class, distance from the clean boundary, noisy class) of one mask, int64 (K, LEVELS, K)."""
     known = (clean != IGNORE) & (noisy != IGNORE)
     pairs = (clean[known].astype(np.intp) * LEVELS + _distance(clean)[known]) * classes + noisy[known]
-    if known.any() and max(clean[known].max(), noisy[known].max()) >= classes:
-        raise ValueError(f"labels must hold class ids below classes={classes}")
     return np.bincount(pairs, minlength=classes * LEVELS * classes).reshape(classes, LEVELS, classes)
 
 

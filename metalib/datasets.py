@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import cityscapes, folders, scenes, synthetic
+from metalib import cityscapes, drawn, folders, scenes, synthetic
 from metalib.folders import SPLITS, Source
 
 _LAYOUT = "in <split>/{images,labels}"
@@ -171,10 +171,15 @@ def is_embedded(name):
 
 @lru_cache(maxsize=32)
 def _embedded(name, split, size, count):
+    images, masks = drawn.load(f"{name}-{split}-{size}-{count}", partial(_draw, name, split, size, count))
+    names = scenes.class_names(name) if name in scenes.NAMES else folders.BINARY
+    images = np.moveaxis(images, -1, 1)  # of the same layout whether drawn or read: sums are rounded by it
+    return Dataset(images, masks, tuple(f"{name}-{split}-{index}" for index in range(count)), len(names), names)
+
+
+def _draw(name, split, size, count):
+    """Images (N, H, W, C) and labels (N, H, W)."""
     street, seed = name in scenes.NAMES, SPLITS.index(split)
     draw = partial(scenes.render if street else synthetic.render, name, seed, size=size or (128 if street else 256))
     images, masks = zip(*(draw(index) for index in range(count)), strict=True)
-    scaled, masks = np.stack([folders.to_unit(image, name) for image in images]), np.stack(masks)
-    scaled.flags.writeable = masks.flags.writeable = False  # the cache hands out the same arrays again
-    names = scenes.class_names(name) if street else folders.BINARY
-    return Dataset(scaled, masks, tuple(f"{name}-{split}-{index}" for index in range(count)), len(names), names)
+    return np.stack([np.moveaxis(folders.to_unit(image, name), 0, -1) for image in images]), np.stack(masks)

@@ -29,7 +29,7 @@ def density_map(labels, window_px, label=1, kernel="box"):
     ValueError: window even or wider than the image, unknown kernel, labels that are no class ids, no pixel of the class.
     """
     # Paper: Eq. 8 writes 1/(2Nh), the one-dimensional constant; on a pixel grid it is 1/(N window area).
-    points = _indicator(labels, label)
+    points = _present(labels, label)
     return _share(points, window_px, kernel, unit=np.count_nonzero(points))
 
 
@@ -39,7 +39,7 @@ def standard_error(labels, window_px, label=1, kernel="box"):
     The local share of the class is plugged into the binomial variance. Where a window crosses a boundary this
     overstates the error, as share (1 - share) is concave.
     """
-    points = _indicator(labels, label)
+    points = _present(labels, label)
     share = _share(points, window_px, kernel)
     variance = share * (1 - share)
     of_share = variance * _variance_of_share(np.ones_like(share), window_px, kernel)
@@ -51,8 +51,11 @@ def predict(clean, matrix, window_px, label=1, kernel="box"):
     # Paper: Lemma 1 calls the sampling error a constant delta; it is binomial, and varies with the place.
     matrix = check_matrix(matrix)
     check(clean, len(matrix))
-    if not 0 <= label < len(matrix) or (clean == IGNORE).any():
-        raise ValueError(f"label {label} and every clean label must be one of the {len(matrix)} classes of the matrix")
+    if label not in range(len(matrix)) or np.ndim(clean) != 2 or (clean == IGNORE).any():
+        raise ValueError(
+            f"label {label} and every clean label must be one of the {len(matrix)} classes of the matrix, which {IGNORE} is "
+            f"not, in one image (H, W): got the shape {np.shape(clean)}"
+        )
     chance = matrix[:, label][clean]  # P(y* = label | y) of every pixel
     variance = chance * (1 - chance)
     if not chance.any():
@@ -82,7 +85,7 @@ def distance(first, second, window_px, label=1):
     apart = 0.0
     for pair in zip(first, second, strict=True):  # image by image, so that memory does not grow with their number
         shares = (
-            _share(np.asarray(of) == label, window_px, "box", total) for of, total in zip(pair, totals, strict=True)
+            _share(_indicator(of, label), window_px, "box", total) for of, total in zip(pair, totals, strict=True)
         )
         apart += np.abs(np.subtract(*shares)).sum()
     return float(apart / 2)
@@ -94,9 +97,9 @@ def _total(labels, window_px, label):
     rows, columns = (
         ndi.uniform_filter1d(1 / of, window_px, mode="constant") for of in _coverage(shape, window_px, "box")
     )
-    total = sum(float(rows @ (np.asarray(of) == label) @ columns) for of in labels)
+    total = sum(float(rows @ _indicator(of, label) @ columns) for of in labels)
     if total == 0:
-        raise ValueError(f"label {label} does not occur in the labels: its density is undefined")
+        raise ValueError(f"label {label} does not occur in the labels: its density is undefined; {_advice(labels)}")
     return total
 
 
@@ -111,17 +114,24 @@ def smallest_window_px(p, z=3.0):
     return max(1, side + (side + 1) % 2)
 
 
-def _indicator(labels, label):
-    """Where labels (H, W) hold the class, (H, W) bool; ValueError unless they are class ids and it is one of them."""
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be an integer image (H, W), got shape {labels.shape} of {labels.dtype}")
-    if label != int(label) or not 0 <= label < IGNORE:
-        raise ValueError(f"label is {label}, expected a class id from 0 to {IGNORE - 1}: {IGNORE} marks ignored pixels")
-    points = labels == label
+def _present(labels, label):
+    """`_indicator`; ValueError where it has no pixel."""
+    points = _indicator(labels, label)
     if not points.any():
         raise ValueError(f"label {label} does not occur in the labels: its density is undefined; {_advice(labels)}")
     return points
+
+
+def _indicator(labels, label):
+    """Where labels (H, W) hold the class, (H, W) bool; ValueError unless they are class ids, and it is one."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be an integer image (H, W), got shape {labels.shape} of {labels.dtype}")
+    if label not in range(IGNORE):
+        raise ValueError(f"label is {label}, expected a class id from 0 to {IGNORE - 1}: {IGNORE} marks ignored pixels")
+    if labels.dtype != np.uint8 and labels.size and not 0 <= labels.min() <= labels.max() <= IGNORE:
+        raise ValueError(f"labels hold values from {labels.min()} to {labels.max()}, expected class ids: map them")
+    return labels == label
 
 
 def _advice(labels):
@@ -175,7 +185,7 @@ def _coverage(shape, window_px, kernel):
 
 
 def _check_window(window_px, shape):
-    if window_px != int(window_px) or window_px < 1 or window_px % 2 == 0:
+    if not (window_px >= 1 and window_px % 2 == 1):  # in this form it refuses nan and inf too
         raise ValueError(f"window_px is {window_px}, expected an odd width of at least 1 px, such as 1, 3 or 25")
     if window_px > min(shape):
         raise ValueError(

@@ -6,22 +6,26 @@ expectation. Everything is read one mask at a time.
 """
 
 import argparse
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from metalib import clean_subset, learnability, structure, transition
 from metalib.label_folder import LabelFolder, pairs
 
-KINDS = ("clean", "flipped", "perturbed boundary", "skeleton-like", "inverted", "random")
+KINDS = ("clean", "flipped", "perturbed boundary", "skeleton-like", "misnamed", "inverted", "random")
 GOAL = 0.9  # the learnability that is taken as good: nine tenths of the way from nothing to clean labels
 _CLEAN = 0.01  # share of wrong pixels that counts as clean: two annotators of one image differ by more
 _BIAS = 0.1  # share of misleading structure that counts: below it the model takes off a hundredth or so
 _THIN = 0.9  # share of the foreground that lies in no 2 x 2 block
 _THIN_STRUCTURE = 0.25  # share of structure from which thin labels are taken for skeletons
-_PAIRS = 2000  # labelled neighbours: with fewer the 95% interval of lambda^2, 1.96 sqrt(5 / pairs), is wider than 0.1
+# Labelled neighbours: with fewer the 95% interval of lambda^2, 1.96 sqrt(5 / pairs), is wider than 0.1. Also the pixels
+# under clean masks, which tell the share of wrong ones to 2 points then.
+_PAIRS = 2000
 
 
 class Diagnosis(NamedTuple):
@@ -30,8 +34,8 @@ class Diagnosis(NamedTuple):
     shape, masks, classes: of the labels; labelled: share of pixels; shares (K,): of the classes; widths, windows: widths in
     px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the
     variance that is structure; effective_px of all masks; bits: information an image has about its clean mask;
-    against: `clean_subset.Comparison`, None without clean masks; expected, low, high: learnability and its interval; more:
-    how many times as many images reach GOAL (inf: none do).
+    against: `clean_subset.Comparison`, None without clean masks; expected, low, high: learnability and its interval; decoded:
+    the same of answers decoded by the matrix, nan without clean masks; more: how many times as many images reach GOAL (inf: none do).
     """
 
     kind: str
@@ -52,35 +56,40 @@ class Diagnosis(NamedTuple):
     expected: float
     low: float
     high: float
+    decoded: float
     more: float
 
 
-def diagnose(masks, classes=2, clean=None, *, shape=None, model=None, progress=False):
+def diagnose(masks, classes=2, clean=None, *, model=None, progress=False):
     """`Diagnosis` of N masks (H, W) uint8 of class ids, 255 where there is no label.
 
-    masks: any iterable; shape: (H, W) of each, needed where masks is no array. clean: (clean masks, labels of the same
-    images), two (n, H, W), n at least 1. model: `learnability.Model`, that of the committed record by default.
+    masks: any iterable, read once. clean: (clean masks, labels of the same images), two (n, H, W), n at least 1.
+    model: `learnability.Model`, that of the committed record by default.
     ValueError: values that are no class, one class alone, no label at all, too few of them (it says how many are needed).
     """
-    shape = shape or np.shape(masks)[1:]
+    masks = iter(tqdm(masks, desc="masks", unit="mask") if progress else masks)
+    first = next(masks, None)
+    if first is None:
+        raise ValueError("there is no mask: give at least two")
+    shape = np.shape(first)
     widths = structure.window_widths(shape)
-    counts = structure.count(masks, classes, widths, progress=progress)
+    counts = structure.count(chain([first], masks), classes, widths)
     _check_enough(counts)
-    against = clean_subset.compare(*map(np.stack, clean), classes) if clean is not None else None
+    against = _compared(*clean, classes) if clean is not None else None
     model = model or learnability.load()
     if against is None:
-        mode, effective, bias, inverted = learnability.MODES[0], structure.effective_px(counts), 0.0, False
+        mode, effective, bias, reached = learnability.MODES[0], structure.effective_px(counts), 0.0, (1.0, np.nan)
     else:
         effective = structure.effective(counts.labelled.sum(), against.signal)
-        mode, bias, inverted = learnability.MODES[1], against.bias, against.inverted
-    expected = float(model.predict(effective, bias, inverted))
+        mode, bias, reached = learnability.MODES[1], against.bias, (against.as_it_is, against.decoded)
+    expected, decoded = (float(model.predict(effective, bias, of)) for of in reached)
     low, high = model.interval(expected, mode)
     return Diagnosis(
         kind=_kind_alone(counts) if against is None else _kind_known(against),
         sampled=structure.scattered(counts),
         flips=structure.flip_probability(counts),
         masks=len(counts.pixels),
-        shape=tuple(shape),
+        shape=shape,
         classes=classes,
         labelled=structure.labelled_share(counts),
         shares=structure.shares(counts),
@@ -94,6 +103,7 @@ def diagnose(masks, classes=2, clean=None, *, shape=None, model=None, progress=F
         expected=expected,
         low=low,
         high=high,
+        decoded=decoded,
         more=model.images_needed(effective, bias, GOAL),
     )
 
@@ -101,18 +111,27 @@ def diagnose(masks, classes=2, clean=None, *, shape=None, model=None, progress=F
 def _check_enough(counts):
     """ValueError where labels are too few, or of one class alone."""
     labelled = counts.labelled.sum(axis=0)
-    if not labelled.any():
-        raise ValueError(f"all pixels of all {len(counts.pixels)} masks are 255, without a label: label some")
     if (labelled > 0).sum() < 2:
         only = int(labelled.argmax())
         raise ValueError(f"the labels hold class {only} alone: two are needed; is the foreground 1 or 255?")
-    neighbours, masks = counts.pairs[:, 0].sum(), len(counts.pixels)
+    neighbours, masks = counts.pairs.sum(axis=0).min(), np.count_nonzero(counts.labelled.sum(axis=1))
     if neighbours < _PAIRS or masks < 2:
-        needed = max(2, ceil(masks * _PAIRS / max(neighbours, 1)))
+        needed = max(2, ceil(masks * _PAIRS / neighbours))
         raise ValueError(
-            f"{masks} masks hold {neighbours:.0f} pairs of labelled neighbours, at least {_PAIRS} and two masks are needed: "
-            f"give about {needed} masks labelled as densely"
+            f"{masks} masks with labels hold {neighbours:.0f} pairs of labelled neighbours, at least {_PAIRS} and two masks "
+            f"are needed: give about {needed} masks labelled as densely"
         )
+
+
+def _compared(clean, noisy, classes):
+    """`clean_subset.Comparison`; ValueError where it rests on too few pixels, which would make any labels look random."""
+    against = clean_subset.compare(clean, noisy, classes)
+    if against.pixels < _PAIRS:
+        raise ValueError(
+            f"{against.masks} clean masks and their labels have {against.pixels} labelled pixels in common, at least {_PAIRS} "
+            f"are needed: give about {ceil(against.masks * _PAIRS / against.pixels)} clean masks"
+        )
+    return against
 
 
 def _kind_alone(counts):
@@ -132,6 +151,8 @@ def _kind_known(against):
         return "random"
     if against.inverted:
         return "inverted"
+    if against.as_it_is < 1:
+        return "misnamed"
     if against.bias > _BIAS:
         return "perturbed boundary"
     return "flipped" if against.wrong > _CLEAN else "clean"
@@ -163,9 +184,9 @@ def _main():
     try:
         noisy = LabelFolder(given.folder, given.classes)
         clean = pairs(LabelFolder(given.clean, given.classes), noisy) if given.clean else None
-        print(report(diagnose(noisy, given.classes, clean, shape=noisy.shape, progress=True)))
+        print(report(diagnose(noisy, given.classes, clean, progress=True)))
     except (OSError, ValueError) as error:
-        parser.exit(1, f"{error}\n")
+        parser.exit(1, " ".join(str(error).split()) + "\n")  # in one line: readers of images write several
 
 
 if __name__ == "__main__":

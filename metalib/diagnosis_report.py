@@ -6,6 +6,7 @@ from metalib import learnability
 from metalib.diagnosis import GOAL
 from metalib.structure import ERRORS
 
+_SHIFTED = 0.05  # of the threshold of two classes, from which it is worth a word
 _LOOKS = {
     "clean": "as if no pixel was flipped. Shifted boundaries or swapped classes would look the same",
     "flipped": "like a spatial pattern with wrong pixels scattered over it. Frayed boundaries would look the same",
@@ -16,6 +17,7 @@ _FOUND = {
     "clean": "The labels agree with the clean masks.",
     "flipped": "Wrong pixels are scattered over the images, as many far from boundaries as near them.",
     "perturbed boundary": "The labels have a spatial pattern, but not that of the clean masks: boundaries are displaced.",
+    "misnamed": "Some classes are labelled as another class more often than as themselves, or as two others alike.",
     "inverted": "The labels point to the wrong class more often than to the right one.",
     "random": "The labels do not depend on the clean masks.",
 }
@@ -41,12 +43,14 @@ def advice(found):
     """What to do, in one or two sentences."""
     if found.kind == "inverted":
         return _invert(found)
+    if found.kind == "misnamed":
+        return _decode(found)
     if found.kind == "flipped" and found.expected < GOAL:
-        return _collect(found)
+        return _collect(found) + _threshold(found)
     text = _DO[found.kind]
     if found.sampled:
         text += " Leave the pixels without a label out of the loss."
-    return text
+    return text + _threshold(found)
 
 
 def _title(found):
@@ -122,7 +126,7 @@ def _expectation(found):
         f"## What to expect\n\nLearnability {found.expected:.2f}, from {found.low:.2f} to {found.high:.2f}: 0 is a network that "
         "says one class everywhere, 1 one that was trained on clean labels of the same images.\n"
         f"The interval has the errors of 95% of the trained networks that the model ({mode}) was not fitted to"
-        f"{'' if found.against else '; their classes were not swapped'}."
+        f"{'' if found.against else '; none of their classes was mostly labelled as another'}."
     )
 
 
@@ -131,8 +135,8 @@ def _advice(found):
     if found.against:
         return text
     return text + (
-        f"\nClean masks of {learnability.CLEAN_MASKS} images (`--clean FOLDER`) would tell displaced boundaries and swapped "
-        "classes, which labels alone do not show."
+        f"\nClean masks of {learnability.CLEAN_MASKS} images (`--clean FOLDER`) would tell displaced boundaries and classes "
+        "that are labelled as others, which labels alone do not show."
     )
 
 
@@ -140,6 +144,29 @@ def _invert(found):
     if found.classes == 2:
         return "Swap the two classes, and diagnose the labels again."
     return "Every class is learned as another: take the least likely class of the network, or correct the class ids."
+
+
+def _decode(found):
+    known = found.against
+    said = [f"{label} as {answer}" for label, answer in enumerate(known.answers) if answer != label]
+    text = f"A network would take class {', '.join(said)}."
+    if known.rank < (known.prior > 0).sum():
+        return text + " The labels do not tell these classes apart: merge them, or label some of their pixels anew."
+    return (
+        f"{text} Train as it is, but decode its answer: multiply its probabilities by the inverse of the table below, and take "
+        f"the largest (learnability {found.decoded:.2f})."
+    )
+
+
+def _threshold(found):
+    """Where noise is more frequent in one class, probabilities of both are shifted."""
+    known = found.against
+    if known is None or found.kind != "flipped" or found.classes != 2 or abs(known.threshold - 0.5) < _SHIFTED:
+        return ""
+    return (
+        f" Its probabilities are shifted: call a pixel class 1 above {known.threshold:.0%}, not above 50%, or choose "
+        "the threshold on clean masks."
+    )
 
 
 def _collect(found):

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from metalib import claims, datasets, metrics, records, table3, transition
 
@@ -66,6 +65,34 @@ def effective_recipe(images, effective):
     return f"rcl_flip:{transition.flip_of_share(effective / images):.4f}"
 
 
+def replaced_recipe(share, by):
+    """Labels of which a `share` is replaced by draws from class fractions `by`, see `transition.replacement_matrix`."""
+    return transition.recipe(transition.replacement_matrix(share, by))
+
+
+def _next_recipe(p):
+    """Of three classes, each is taken for the next one with probability p: full rank for every p."""
+    return transition.recipe((1 - p) * np.eye(3) + p * np.roll(np.eye(3), 1, axis=1))
+
+
+# Asymmetric noise of two classes by kind, at two strengths; all of full rank.
+REPLACED = (0.8, 0.95)
+ASYMMETRIC = {
+    kind: tuple(replaced_recipe(share, by) for share in REPLACED)
+    for kind, by in (("background", (1, 0)), ("foreground", (0, 1)), ("mostly background", (0.8, 0.2)))
+}
+# Noise of three classes by kind, of full rank, and of rank 2 (with equal rows, and without: see `lemmas.FAMILIES`).
+THREE_CLASSES = {
+    "0.75 replaced": replaced_recipe(0.75, (0.5, 0.3, 0.2)),
+    "0.75 called class 0": replaced_recipe(0.75, (1, 0, 0)),
+    "0.4 called the next class": _next_recipe(0.4),
+    "0.6 called the next class": _next_recipe(0.6),
+}
+RANK_TWO = {
+    "two classes mixed": transition.recipe([[1, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]]),
+    "one class shared out": transition.recipe([[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]),
+}
+
 _SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
 _FLIPS = ("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45")
 _RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.45")
@@ -73,6 +100,12 @@ _PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton
 _SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
 _RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
 _PLUS = ("deeplabv3plus",)
+_FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
+_FEW_FLIPS = (
+    "rcl_flip:0.2",
+    *(effective_recipe(32, effective) for effective in EFFECTIVE_IMAGES[::-1]),
+    "rcl_flip:0.47",
+)
 GRIDS = {
     "02_training_curves": (
         Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
@@ -119,6 +152,18 @@ GRIDS = {
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
     ),
     "12_igtt_choices": (table3.Methods("", table3.CHOICES),),
+    # Short runs last: none is left over when one process is done.
+    "13_full_rank": (
+        Grid(
+            "n32", ("cl", *_FEW_SAMPLES, *_FEW_FLIPS, *sum(ASYMMETRIC.values(), ()), "rl:0.2", "rl:0.5"), ("few", "n32")
+        ),
+        Grid(
+            "critical street-like-3",
+            ("rcl_sample:0.05", *critical_recipes(3), *THREE_CLASSES.values(), *RANK_TWO.values()),
+            ("critical",),
+            "street-like-3",
+        ),
+    ),
 }
 # The columns of a table of thresholds; and what a record keeps of each test, where the run has it.
 _THRESHOLDS = {
@@ -132,7 +177,7 @@ _THRESHOLDS = {
     "accuracy": "acc_at",
 }
 _HARD = ("acc", "acc_image", "auc_image", "balanced", "balanced_image")
-_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", *_HARD, "miou", "miou_inverted")
+_KEPT = ("epoch", *_THRESHOLDS.values(), "threshold_best", *_HARD, "miou", "miou_inverted", "miou_decoded")
 DATA = {"03_multiclass_labels": "street-like"}  # what a notebook runs on by default, where it is not er-like
 
 # Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
@@ -158,9 +203,9 @@ _CHANGES = {
         **{f"n{images}": {} for images in TRAINING_IMAGES},
     },
     "quick": {
-        "unet_longer": dict(epochs=10, lr_step_epochs=8),
+        "unet_longer": dict(epochs=10, lr_step_epochs=8, tests=1),
         "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
-        "hrnet": dict(model="hrnet_light", width=16),
+        "hrnet": dict(model="hrnet_light", width=16, tests=1),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
         "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
         "multiclass, files": dict(size=96),
@@ -208,6 +253,8 @@ class Results(NamedTuple):
 
     def thresholds(self, names=None):
         """A table of the last Dice of runs (all by default) at every threshold, pooled and per image, in percent."""
+        import pandas as pd  # see `sweeps.run`
+
         cells = {
             title: {name: claims.cell(self.final(name, metric)) for name in names or self.runs}
             for title, metric in _THRESHOLDS.items()
@@ -339,7 +386,7 @@ def _numbers(rows):
     """One list a seed of every metric, of the loss, and of what iGTT measured of its labels; the example of the first seed."""
     tests = rows.test.tolist()
     numbers = {name: [_rounded(test[name]) for test in tests] for name in _KEPT if name in tests[0]}
-    if isinstance(rows.get("labels", pd.Series([None])).iloc[0], dict):
+    if isinstance(next(iter(rows.get("labels", [None]))), dict):
         numbers |= {f"label_{name}": [_rounded(of[name]) for of in rows.labels] for name in rows.labels.iloc[0]}
     else:
         numbers["loss"] = [_rounded(loss) for loss in rows.loss]

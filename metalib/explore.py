@@ -34,7 +34,7 @@ def panel(flip, window_px, classes):
         "window_px": ipywidgets.IntSlider(window_px, min=1, max=151, step=2, description="window, px"),
         "classes": ipywidgets.IntSlider(classes, min=2, max=6, description="classes"),
     }
-    shown, text = ipywidgets.Image(format="png"), ipywidgets.Label()
+    shown, text = ipywidgets.Image(format="png"), ipywidgets.HTML()  # a Label would cut the text off, not wrap it
 
     def answer(_=None):
         shown.value, text.value = picture(**{name: control.value for name, control in controls.items()})
@@ -42,7 +42,9 @@ def panel(flip, window_px, classes):
     for control in controls.values():
         control.observe(answer, "value")
     answer()
-    return ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), shown, text])
+    # In a narrow window, a slider goes to the next row; else all would shrink until their steps cannot be hit.
+    row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
+    return ipywidgets.VBox([row, shown, text])
 
 
 def picture(flip, window_px, classes):

@@ -4,11 +4,12 @@ PNG or TIFF of one gray channel and one size, 8 bit. Two classes: 0/255, or 0/1 
 class ids with 255 where there is none.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from metalib import folders
+from metalib import folders, label_counts
 from metalib.labels import IGNORE
 
 _MASKS = (".png", ".tif", ".tiff")
@@ -25,13 +26,13 @@ class LabelFolder:
         self.classes = classes
         self.paths = _files(Path(folder))
         first = folders.read_image(self.paths[0])
-        self.shape, values = first.shape, set()
+        self.shape, kinds = first.shape, {}
         for path in self.paths:
             mask = folders.read_image(path)
             _check_like(mask, path, first, self.paths[0])
-            values |= _values(mask, path, classes)
-        # 255 is the foreground where no mask has a 1, and a pixel without a label where one has.
-        self._divide = classes == 2 and 1 not in values and IGNORE in values
+            found = label_counts.check_mask(mask, classes, path)
+            kinds[found[1] > 0, found[IGNORE] > 0] = path
+        self._divide = classes == 2 and _foreground_is_255(kinds)
 
     def __len__(self):
         return len(self.paths)
@@ -59,12 +60,17 @@ def pairs(clean, noisy):
 def _files(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give one of masks")
-    images = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in folders._LOSSLESS + folders._LOSSY]
+    # Hidden files are what systems leave beside images, as .DS_Store and ._mask.png.
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    images = [path for path in files if path.suffix.lower() in folders._LOSSLESS + folders._LOSSY]
     lossy = [path for path in images if path.suffix.lower() not in _MASKS]
     if lossy:
         raise ValueError(f"{lossy[0]} is a JPEG, whose compression changes labels: save the masks anew as PNG or TIFF")
     if not images:
         raise ValueError(f"{folder} holds no mask: expected files named {', '.join(_MASKS)}")
+    for first, second in pairwise(sorted(images, key=lambda path: path.stem)):
+        if first.stem == second.stem:
+            raise ValueError(f"{first} and {second} are of one name: remove one of them")
     return images
 
 
@@ -80,15 +86,19 @@ def _check_like(mask, path, first, first_path):
         )
 
 
-def _values(mask, path, classes):
-    found = set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
-    wrong = sorted(value for value in found if classes <= value != IGNORE)
-    if wrong:
+def _foreground_is_255(kinds):
+    """Whether 255 is the foreground, as where no mask has a 1, or no label; kinds: {(has a 1, has a 255): one such path}.
+
+    ValueError where some masks have a 1, others a 255, and none both: that may be either.
+    """
+    if (True, True) in kinds or (False, True) not in kinds:
+        return False
+    if (True, False) in kinds:
         raise ValueError(
-            f"{path} holds the value {wrong[0]}, expected 0 to {classes - 1}, or {IGNORE}: "
-            f"map it, or give the number of classes (--classes {wrong[-1] + 1} if these are class ids)"
+            f"{kinds[True, False]} has the value 1, {kinds[False, True]} 255: is each the foreground, or 255 no label? "
+            "Save all masks as 0/1, or all as 0/255"
         )
-    return found
+    return True
 
 
 def _size(shape):

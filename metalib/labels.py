@@ -18,8 +18,8 @@ IGNORE = 255
 
 _MORPHOLOGY = ("pcl_dilation", "pcl_erosion", "pcl_closing", "pcl_opening", "pcl_boundary")
 _FORMS = (
-    f"cl, rcl_sample:0.1, rcl_flip:0.45, {', '.join(_MORPHOLOGY)} (each with a number of passes, as pcl_dilation:2), "
-    "pcl_skeleton, rl:0.1"
+    f"cl, rcl_sample:0.1, rcl_flip:0.45, rcl_matrix:0.9 0.1; 0.3 0.7 (a row a clean class), {', '.join(_MORPHOLOGY)} "
+    "(each with a number of passes, as pcl_dilation:2), pcl_skeleton, rl:0.1"
 )
 
 
@@ -32,12 +32,15 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
     """
     name, value = parse(recipe)
     check(labels, classes)
+    if name == "rcl_matrix" and len(value) != classes:
+        raise ValueError(f"recipe {recipe!r} is a matrix of {len(value)} classes, the labels have {classes}")
     if name.startswith(("pcl", "rl")) and classes != 2:
         raise ValueError(f"recipe {recipe!r} is defined for two classes, got classes={classes}: see labels.apply")
     steps = {
         "cl": lambda: labels.copy(),
         "rcl_sample": partial(sample, labels, value, rng, classes=classes, exact=exact, one_sided=one_sided),
         "rcl_flip": partial(flip, labels, value, rng, classes=classes, exact=exact),
+        "rcl_matrix": partial(apply, labels, value, rng),
         "pcl_dilation": partial(dilate, labels, value),
         "pcl_erosion": partial(erode, labels, value),
         "pcl_closing": lambda: erode(dilate(labels, value), value),
@@ -49,8 +52,19 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
     return steps[name]()
 
 
+def make_all(recipe, labels, ids, seed, **choices):
+    """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone."""
+    made = (
+        make(recipe, mask, generator(recipe, seed, name), **choices) for mask, name in zip(labels, ids, strict=True)
+    )
+    return np.stack(list(made))
+
+
 def parse(recipe):
-    """`"rcl_flip:0.45"` -> `("rcl_flip", 0.45)`; PCL takes a number of passes (1 when left out), CL and skeleton take none."""
+    """`"rcl_flip:0.45"` -> `("rcl_flip", 0.45)`; `rcl_matrix` has the rows of a transition matrix, as tuples.
+
+    PCL takes a number of passes (1 when left out), CL and skeleton take none.
+    """
     name, _, text = str(recipe).partition(":")
     try:
         if name in ("cl", "pcl_skeleton") and not text:
@@ -59,6 +73,8 @@ def parse(recipe):
             return name, _passes(int(text or 1))
         if name in ("rcl_sample", "rcl_flip", "rl"):
             return name, check_ratio(float(text), name)
+        if name == "rcl_matrix":
+            return name, tuple(map(tuple, check_matrix(_rows(text)).tolist()))
     except ValueError as error:
         raise ValueError(f"recipe {recipe!r}: {error}; known forms: {_FORMS}") from None
     raise ValueError(f"unknown recipe {recipe!r}; known forms: {_FORMS}")
@@ -215,6 +231,14 @@ def check_ratio(value, name):
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is {value}, expected a fraction in [0, 1]")
     return float(value)
+
+
+def _rows(text):
+    """`"0.9 0.1; 0.3 0.7"` as lists of numbers."""
+    rows = [[float(number) for number in row.split()] for row in text.split(";")]
+    if {len(row) for row in rows} != {len(rows)}:
+        raise ValueError(f"a transition matrix is square, got rows of {[len(row) for row in rows]} numbers")
+    return rows
 
 
 def _inverse_cdf(labels, matrix, rng):

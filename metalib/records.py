@@ -31,6 +31,11 @@ def committed_folder():
     return Path(__file__).parents[1] / "figures"
 
 
+def cache_folder():
+    """Where finished runs and drawn sets lie: METALIB_CACHE, else `.cache/runs` of the repository."""
+    return Path(os.environ.get("METALIB_CACHE") or Path(__file__).parents[1] / ".cache" / "runs")
+
+
 def atomic_write(path, data):
     """Write bytes or text to `path` through a temporary file beside it, so that `path` is never half-written.
 

@@ -25,7 +25,7 @@ def ranks(pairs, model, mode, rng):
     if len(held) < LEAST_PAIRS:
         verdict = _not_tested(f"{len(held)} held-out pairs, at least {LEAST_PAIRS} are needed")
     else:
-        value, low, high = _correlation(held, model, mode, rng)
+        value, low, high = rank_correlation(*_columns(held, model, mode), rng)
         text = f"{len(held)} pairs, 95% interval {low:.2f} to {high:.2f}, aim {AIM:g}"
         verdict = Verdict(
             _decided(value >= AIM), f"rank correlation {value:.3f}", _spread(low, high), _seeds(pairs), text
@@ -34,7 +34,7 @@ def ranks(pairs, model, mode, rng):
     return {_id("ranks", mode): (f"held-out pairs: prediction ({mode}{what}) ranks as training does", "-", verdict)}
 
 
-def better_than_wrong_pixels(pairs, model, rng, draws=2000):
+def better_than_wrong_pixels(pairs, model, rng):
     """Does the prediction with clean masks rank held-out pairs better than their share of wrong pixels?"""
     held = learnability.held_out(pairs, learnability.MODES[1])
     claim = "held-out pairs: prediction ranks better than the share of wrong pixels"
@@ -44,10 +44,7 @@ def better_than_wrong_pixels(pairs, model, rng, draws=2000):
         }
     trained, predicted = _columns(held, model, learnability.MODES[1])
     right = -np.array([pair.wrong for pair in held])
-    rows = rng.integers(0, len(held), (draws, len(held)))
-    gain = [_spearman(predicted[of], trained[of]) - _spearman(right[of], trained[of]) for of in rows]
-    low, high = np.percentile(gain, [2.5, 97.5])
-    value = _spearman(predicted, trained) - _spearman(right, trained)
+    value, low, high = rank_gain(predicted, right, trained, rng)
     decided = "holds" if low > 0 else "fails" if high < 0 else "not tested"
     text = f"95% interval {low:.2f} to {high:.2f}, 0 is as good"
     verdict = Verdict(decided, f"correlation {value:.2f} higher", _spread(low, high), _seeds(pairs), text)
@@ -72,6 +69,18 @@ def interval_coverage(pairs, model):
     return {"learnability_covered": (claim, "-", _coverage(inside, len(held), pairs))}
 
 
+def rank_correlation(first, second, rng):
+    """Spearman's rank correlation of two samples (n,), and its 95% interval: (value, low, high)."""
+    return _interval(lambda rows: _spearman(first[rows], second[rows]), len(first), rng)
+
+
+def rank_gain(first, second, trained, rng):
+    """By how much `first` ranks as `trained` does better than `second`, all (n,), and its 95% interval."""
+    return _interval(
+        lambda rows: _spearman(first[rows], trained[rows]) - _spearman(second[rows], trained[rows]), len(trained), rng
+    )
+
+
 def below_critical(pairs):
     """Pairs of flips below the level (M - 1) / M, each labels once: networks share them."""
     levels = {
@@ -93,7 +102,7 @@ def ceiling(pairs, mode, rng, draws=300):
 def reached(pairs, model, mode, leave_out=()):
     """Rank correlation over held-out pairs but those whose recipe begins with one of `leave_out`; nan under three pairs."""
     held = [pair for pair in learnability.held_out(pairs, mode) if not pair.recipe.startswith(tuple(leave_out))]
-    return _spearman(*_columns(held, model, mode)) if len(held) > 2 else float("nan")
+    return float(_spearman(*_columns(held, model, mode))) if len(held) > 2 else float("nan")
 
 
 def _coverage(inside, count, pairs):
@@ -104,9 +113,10 @@ def _coverage(inside, count, pairs):
     return Verdict(_decided(chance >= 0.05), f"{100 * inside / count:.0f}% covered", "0", _seeds(pairs), text)
 
 
-def _correlation(held, model, mode, rng):
-    trained, predicted = _columns(held, model, mode)
-    return learnability.rank_correlation(predicted, trained, rng)
+def _interval(statistic, count, rng, draws=2000):
+    """A statistic of the rows (..., n) of pairs, and its 95% interval by drawing pairs again: (value, low, high)."""
+    low, high = np.percentile(statistic(rng.integers(0, count, (draws, count))), [2.5, 97.5])
+    return float(statistic(np.arange(count))), float(low), float(high)
 
 
 def _columns(held, model, mode):
@@ -115,7 +125,10 @@ def _columns(held, model, mode):
 
 
 def _spearman(first, second):
-    return stats.spearmanr(first, second)[0] if np.ptp(first) and np.ptp(second) else 0.0
+    """Rank correlation along the last axis, of all draws at once; 0 where a sample is constant."""
+    first, second = (stats.rankdata(of, axis=-1) - (np.shape(of)[-1] + 1) / 2 for of in (first, second))
+    scale = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    return np.divide((first * second).sum(axis=-1), scale, out=np.zeros_like(scale), where=scale > 0)
 
 
 def _spread(low, high):

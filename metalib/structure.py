@@ -13,40 +13,16 @@ Under any noise that hits pixels independently, A - sum m_k^2 is the variance of
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from metalib.labels import IGNORE
+from metalib.label_counts import Counts, count, window_widths  # noqa: F401 (callers count and estimate by one name)
 
-LAGS_PX = (1, 2)
-# Agreement falls exactly linearly from lag 0 to 2 px along rows and columns where no run of a class is one pixel long, so
-# lags 1 and 2 are the longest that thin structures allow. Runs of one pixel make lambda^2 too small: by at most this
-# share on the clean masks of all our sets (measured in the tests), which the interval takes in.
+# Runs of a class one pixel long make lambda^2 too small: by at most this share on the clean masks of all our sets (measured
+# in the tests), which the interval takes in.
 CURVED = 0.02
-SMALLEST_WINDOW_PX = 2
 Z95 = 1.96
 # Standard errors from zero from which a number is taken to be there. One more than the usual three, as half a dozen windows
 # are looked at, and sums over few of them have long tails.
 ERRORS = 4
-
-
-class Counts(NamedTuple):
-    """Sums over each of N masks with K classes, L lags and W window widths; pixels that are IGNORE are in none of them.
-
-    pixels (N,): all; labelled (N, K): of each class; pairs, agree (N, L): of labelled pixels a lag apart along rows and
-    columns, and those of them with one label; thin (N,): pixels of class 1 in no 2 x 2 block of that class. Of square
-    windows side by side: inside (N, W, K) labelled pixels, square (N, W, K) sum of the squared counts of a class, cross
-    (N, W, K) sum of count times labelled pixels, area (N, W) sum of labelled pixels squared.
-    """
-
-    pixels: np.ndarray
-    labelled: np.ndarray
-    pairs: np.ndarray
-    agree: np.ndarray
-    thin: np.ndarray
-    inside: np.ndarray
-    square: np.ndarray
-    cross: np.ndarray
-    area: np.ndarray
 
 
 class Estimate(NamedTuple):
@@ -54,25 +30,6 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
-
-
-def count(masks, classes, widths, *, progress=False):
-    """`Counts` of N masks (H, W) uint8, one at a time: memory does not grow with them but for a row of sums each.
-
-    masks: any iterable. ValueError: a mask that is no uint8 image, values that are no class, windows wider than a mask.
-    """
-    rows = [_count_one(mask, classes, widths, place) for place, mask in enumerate(_with_bar(masks, progress))]
-    if not rows:
-        raise ValueError("there is no mask to count: give at least one")
-    return Counts(*(np.array(part, float) for part in zip(*rows, strict=True)))
-
-
-def window_widths(shape):
-    """Widths in px, doubling from 2, of the windows that fit at least twice into both sides of a mask of this shape."""
-    count = int(np.log2(min(shape))) - 1
-    if count < 1:
-        raise ValueError(f"masks of {shape[0]} x {shape[1]} px hold no two windows: at least 4 px a side are needed")
-    return tuple(SMALLEST_WINDOW_PX * 2**n for n in range(count))
 
 
 def shares(counts):
@@ -181,70 +138,12 @@ def jackknife(statistic, counts):
     return Estimate(float(statistic(total)), float(np.sqrt((n - 1) * np.var(without))))
 
 
-def _with_bar(masks, progress):
-    return tqdm(masks, desc="masks", unit="mask") if progress else masks
-
-
-def _count_one(mask, classes, widths, place):
-    mask = np.asarray(mask)
-    if mask.dtype != np.uint8 or mask.ndim != 2:
-        raise ValueError(f"mask {place} is {mask.dtype} of shape {mask.shape}, expected uint8 (H, W) of class ids")
-    found = np.bincount(mask.ravel(), minlength=256)
-    wrong = [int(value) for value in np.flatnonzero(found) if classes <= value != IGNORE]
-    if wrong:
-        raise ValueError(f"mask {place} holds the value {wrong[0]}, expected 0 to {classes - 1}, or {IGNORE}: map it")
-    pairs, agree = zip(*(_agreement(mask, lag) for lag in LAGS_PX), strict=True)
-    return mask.size, found[:classes], pairs, agree, _thin(mask), *_windows(mask, classes, widths)
-
-
-def _agreement(mask, lag):
-    """Pairs of labelled pixels a lag apart along rows and columns, and those that agree."""
-    pairs = agree = 0
-    for image in (mask, mask.T):
-        first, second = image[lag:], image[:-lag]
-        known = (first != IGNORE) & (second != IGNORE)
-        pairs += np.count_nonzero(known)
-        agree += np.count_nonzero((first == second) & known)
-    return pairs, agree
-
-
-def _thin(mask):
-    points = mask == 1
-    block = points[1:, 1:] & points[:-1, 1:] & points[1:, :-1] & points[:-1, :-1]
-    covered = np.zeros_like(points)
-    for rows in (slice(1, None), slice(None, -1)):
-        for columns in (slice(1, None), slice(None, -1)):
-            covered[rows, columns] |= block
-    return np.count_nonzero(points) - np.count_nonzero(covered)
-
-
-def _windows(mask, classes, widths):
-    """inside, square, cross and area of `Counts` for one mask; what is left over at its right and lower side is cut."""
-    if max(widths) > min(mask.shape):
-        raise ValueError(f"windows of {max(widths)} px are wider than a mask of {mask.shape} px: choose smaller ones")
-    counts = np.stack([_sums(mask == label, widths[0]) for label in range(classes)])
-    sums = []
-    for width, wider in zip(widths, (*widths[1:], 0), strict=True):
-        known = counts.sum(axis=0)
-        sums.append(((c := counts.reshape(classes, -1)).sum(1), (c * c).sum(1), c @ known.ravel(), (known**2).sum()))
-        if wider:
-            counts = np.stack([_sums(of, wider // width) for of in counts])
-    return zip(*sums, strict=True)
-
-
-def _sums(values, width):
-    """Sums of values (H, W) over squares side by side, int64 (H // width, W // width)."""
-    height, length = (side // width for side in values.shape)
-    kept = values[: height * width, : length * width]
-    return kept.reshape(height, width, length, width).sum(axis=(1, 3), dtype=np.int64)
-
-
 def _total(counts):
     return Counts(*(part.sum(axis=0) for part in counts))
 
 
 def _shares(total):
-    return total.labelled / total.labelled.sum(axis=-1, keepdims=True)
+    return total.labelled / np.maximum(total.labelled.sum(axis=-1, keepdims=True), 1)
 
 
 def _agreement_at_0(total):
@@ -266,7 +165,7 @@ def _window_share(total, width):
     """Sum over classes of the covariance of two different pixels of a window, over the sum of variances."""
     inside, square, cross = (part[..., width, :] for part in (total.inside, total.square, total.cross))
     known, area = inside.sum(axis=-1, keepdims=True), total.area[..., width, None]
-    mean = inside / known
+    mean = inside / np.maximum(known, 1)  # left out, the only labelled mask leaves none
     both = square - 2 * mean * cross + mean**2 * area  # sum over pairs of pixels, each with itself among them
     alone = inside * (1 - 2 * mean) + known * mean**2
     variance = (mean * (1 - mean)).sum(axis=-1)

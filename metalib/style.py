@@ -32,6 +32,7 @@ _NAMES = {
     "cl": "CL",
     "rcl_sample": "RCL, {:g} sampled",
     "rcl_flip": "RCL, {:g} flipped",
+    "rcl_matrix": "RCL, matrix {}",
     "pcl_dilation": "PCL, dilation {:g}",
     "pcl_erosion": "PCL, erosion {:g}",
     "pcl_closing": "PCL, closing {:g}",
@@ -50,7 +51,7 @@ def use():
 def name(recipe):
     """A recipe as text for a figure: `rcl_flip:0.45` -> `RCL, 0.45 flipped`."""
     key, value = parse(recipe)
-    return _NAMES[key].format(value)
+    return _NAMES[key].format(recipe.partition(":")[2] if key == "rcl_matrix" else value)
 
 
 def colour(recipe, lightness=0.0):

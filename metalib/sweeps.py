@@ -1,31 +1,29 @@
-"""A list of runs to a table, one row a run: in parallel processes, each run cached as soon as it ends.
+"""A list of runs to a table, one row a run: in parallel processes or on a Dask cluster, each cached as soon as it ends.
 
 A run is cached under everything it depends on: its configuration, the code behind it, the data, library versions, device
 and precision. An interrupted sweep resumes where it stopped. Each process computes with one thread, so that a result
-does not depend on how many processes there are.
+does not depend on how many processes there are. The process that calls stores: a worker elsewhere has another disk.
 """
 
 import ast
 import hashlib
 import json
-import multiprocessing
 import os
 import threading
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from metalib import comparison, datasets, records, training
+from metalib import comparison, datasets, pools, records, training
 
 
 class Kind(NamedTuple):
@@ -37,7 +35,7 @@ class Kind(NamedTuple):
 
 
 CODE = (
-    *("labels", "synthetic", "scenes", "folders", "cityscapes", "datasets"),
+    *("labels", "transition", "synthetic", "scenes", "folders", "cityscapes", "drawn", "datasets"),
     *("models", "losses", "metrics", "training"),
 )
 IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
@@ -51,19 +49,23 @@ KINDS = {
 }
 
 
-def run(configs, *, workers=None, limit_s=None):
+def run(configs, *, workers=None, limit_s=None, scheduler=None):
     """Compute every configuration that is not cached, and return a DataFrame with one row for each, in order.
 
     Columns: the fields of the configurations (`training.TrainConfig`, `comparison.MethodConfig`), those of their
-    histories, and `key`. workers: processes (default: one a core, or
-    one on a GPU). limit_s: start no run that would likely end later than this; rows not reached are left out.
-    RuntimeError after all other runs ended, naming the run that failed.
+    histories, and `key`. scheduler: address of a Dask scheduler whose workers compute (default: METALIB_SCHEDULER, else
+    processes of this machine). workers: runs at a time (default: one a core, or one on a GPU; on a cluster, all that it
+    has room for). limit_s: start no run that would likely end later than this; rows not reached are left out.
+    RuntimeError after all other runs ended, naming the run that failed; and where no scheduler answers.
     """
+    import pandas as pd  # here, as every process of a sweep imports this module, and needs no table
+
     configs = list(configs)
-    keys = _keys(configs)
-    todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
-    if todo:
-        _compute(todo, workers or _default_workers(), limit_s)
+    with pools.pool(scheduler or os.environ.get("METALIB_SCHEDULER"), workers) as pool:
+        keys = _keys(configs, pool.ask(_device))
+        todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
+        if todo:
+            _compute(todo, pool, limit_s)
     rows = [
         asdict(config) | {"key": key} | done
         for key, config in zip(keys, configs, strict=True)
@@ -73,17 +75,21 @@ def run(configs, *, workers=None, limit_s=None):
 
 
 def key(config):
-    """A hash of everything that the result of a run depends on."""
+    """A hash of everything that the result of a run on this machine depends on."""
     return _keys([config])[0]
 
 
-def _keys(configs):
-    """The key of each configuration; code and data files are read once for all of them."""
+def _device():
     device = training.default_device()
-    code = {kind: _code(KINDS[kind].code) for kind in {type(config) for config in configs}}
+    return [device, training.precision(device), torch.get_float32_matmul_precision()]
+
+
+def _keys(configs, device=None, code=None):
+    """The key of each configuration; code and data files are read once for all of them. device: default `_device()`."""
+    code = code or {kind: _code(KINDS[kind].code) for kind in {type(config) for config in configs}}
     shared = {
         "libraries": {name: records.version(name) for name in records.LIBRARIES},
-        "device": [device, training.precision(device), torch.get_float32_matmul_precision()],
+        "device": device or _device(),
     }
     data = {name: datasets.fingerprint(name) for name in {config.data for config in configs}}
     parts = [
@@ -92,35 +98,28 @@ def _keys(configs):
     return [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:24] for part in parts]
 
 
-def cache_folder():
-    """Where finished runs lie: METALIB_CACHE, else `.cache/runs` of the repository."""
-    return Path(os.environ.get("METALIB_CACHE") or Path(__file__).parents[1] / ".cache" / "runs")
-
-
-def _compute(todo, workers, limit_s):
-    """Train the runs of {key: config}, never more than `workers` at a time; each is cached by the process that ran it."""
-    start, waiting, errors, slowest = time.monotonic(), list(todo.items()), {}, 0.0
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_prepare_worker) as pool,
-        tqdm(total=len(todo), desc="training", unit="run") as bar,
-    ):
-        running = {}
+def _compute(todo, pool, limit_s):
+    """Train the runs of {key: config}, each stored as soon as it ends."""
+    start, waiting, running, errors, slowest = time.monotonic(), list(todo.items()), {}, {}, 0.0
+    with pool.executor(len(todo)) as executor, tqdm(total=len(todo), desc="training", unit="run") as bar:
         while running or waiting:
-            while waiting and len(running) < workers and not _over(limit_s, time.monotonic() - start + slowest):
+            room = pool.room(limited=limit_s is not None)
+            while waiting and len(running) < room and not _over(limit_s, time.monotonic() - start + slowest):
                 name, config = waiting.pop(0)
-                running[pool.submit(_train_and_store, config, name)] = config
+                running[executor.submit(_train, config, name)] = name, config
             if not running:
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                config = running.pop(future)
-                if error := future.exception():
-                    errors[config] = error
+            ended = _ended(running)
+            bar.set_postfix_str(str(pool), refresh=not ended)
+            for config, outcome in ended:
+                if isinstance(outcome, Exception):
+                    errors[config] = outcome
                 else:
-                    slowest = max(slowest, future.result())
+                    slowest = max(slowest, outcome)
                 bar.update()
-            if any(isinstance(error, BrokenProcessPool | OSError) for error in errors.values()):
-                break  # nothing more can be computed, or stored
+            if any(isinstance(error, BrokenProcessPool | CancelledError | OSError) for error in errors.values()):
+                waiting.clear()  # nothing more can be computed, or stored
+                running = {future: of for future, of in running.items() if not future.cancel()}
     _report(errors, len(todo))
 
 
@@ -128,34 +127,63 @@ def _over(limit_s, expected_s):
     return limit_s is not None and expected_s > limit_s
 
 
+def _ended(running):
+    """Wait until a run of {future: (name, config)} ends, and store it; [(config, its seconds or error)] of those that did.
+
+    Their futures go: of those that somebody holds, a cluster computes again what it loses with a worker.
+    """
+    done = wait(running, timeout=30, return_when=FIRST_COMPLETED).done  # meanwhile the bar tells of workers
+    return [(config, _outcome(future, name)) for future in done for name, config in [running.pop(future)]]
+
+
+def _outcome(future, name):
+    try:
+        history = future.result()
+        _store(name, history)
+        return history.seconds
+    except Exception as error:
+        return error
+
+
+def _store(name, history):
+    # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
+    records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
+
+
 def _report(errors, total):
+    hints = {
+        BrokenProcessPool: " (a process was killed, perhaps for memory)",
+        CancelledError: " (the Dask scheduler is gone)",
+    }
     for config, error in errors.items():
-        hint = " (a process was killed, perhaps for memory)" if isinstance(error, BrokenProcessPool) else ""
-        message = f"{len(errors)} of {total} runs failed{hint}; the first was {config}: {error}. Finished runs are kept: call again to resume."
+        message = f"{len(errors)} of {total} runs failed{hints.get(type(error), '')}; the first was {config}: {str(error) or 'cancelled'}. Finished runs are kept: call again to resume."
         raise RuntimeError(message) from error
 
 
-def _train_and_store(config, name):
-    if key(config) != name:
-        raise RuntimeError("code or data changed while the sweep was running: call again")
-    history = KINDS[type(config)].run(config)
-    # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
-    records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
-    return history.seconds
+def _train(config, name):
+    """The history of a run, computed where this is called: in a process of this machine, or in a worker of a cluster.
 
-
-def _prepare_worker():
-    torch.set_num_threads(1)
-
-    def leave_with_parent():  # else a killed parent leaves its workers behind
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    RuntimeError where this process would not compute what `name`, the key, stands for.
+    """
+    if not _ALONE.acquire(blocking=False):
+        raise RuntimeError(
+            "a worker computes one run at a time, as runs share the random state: give it `--nthreads 1`"
+        )
+    try:
+        if _keys([config], code=_LOADED) != [name]:
+            raise RuntimeError(
+                "code or data changed while the sweep was running: call again. A worker of a cluster needs the code and "
+                "packages of the caller, its data in METALIB_DATA, the device of the other workers, and a new start "
+                "after a change of code"
+            )
+        torch.set_num_threads(1)
+        return KINDS[type(config)].run(config)
+    finally:
+        _ALONE.release()
 
 
 def _path(name):
-    return cache_folder() / f"{name}.json"
+    return records.cache_folder() / f"{name}.json"
 
 
 def _read(name, config):
@@ -192,7 +220,6 @@ def _syntax(source):
     return ast.dump(tree)
 
 
-def _default_workers():
-    if training.default_device() == "cuda":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+# A worker of a cluster computes with the code that it loaded, whatever became of the files.
+_LOADED = {kind: _code(of.code) for kind, of in KINDS.items()}
+_ALONE = threading.Lock()

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import pandas as pd
-
 from metalib import claims
 
 # Table 3 of the paper, on its ER set: Dice, AUC and ACC in percent. AUC is that of scores, or, as the numbers tell, that of
@@ -158,6 +156,8 @@ def table(results, prefix="", rows=None):
     their own, beside the rows of the set that stands for it. Rows that are not in the results, such as an older record, are
     left out.
     """
+    import pandas as pd  # see `sweeps.run`
+
     names = {row: row for row in TABLE} | SUPERVISED if rows is None else {row: row for row in rows}
     runs = {row: name for row, run in names.items() if (name := f"{prefix} {run}".strip()) in results.runs}
     cells = {

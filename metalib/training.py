@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import datasets, labels, losses, metrics, models
+from metalib import datasets, labels, losses, metrics, models, transition
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class History:
     loss: one value an optimisation step; skipped: steps left out because no pixel of the batch was labelled.
     test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose
     `dice_at` uses the threshold that is best on the clean validation images; any number of classes: `miou`, `acc`,
-    `iou_...` of `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most.
+    `iou_...` of `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most;
+    more than two classes: `miou_decoded`, that of the class decoded by the noise transition matrix.
     example: class ids (H, W) of the first test image after the last epoch; seconds: wall time.
     """
 
@@ -88,13 +89,9 @@ def train(config, device=None):
 
 
 def noisy_labels(config, clean):
-    """The training labels of a run: one generator an image, so that they depend on seed, image and recipe alone."""
+    """The training labels of a run, see `labels.make_all`."""
     choices = dict(classes=clean.classes, exact=config.exact, one_sided=config.one_sided)
-    made = (
-        labels.make(config.recipe, mask, labels.generator(config.recipe, config.seed, name), **choices)
-        for mask, name in zip(clean.labels, clean.ids, strict=True)
-    )
-    return np.stack(list(made))
+    return labels.make_all(config.recipe, clean.labels, clean.ids, config.seed, **choices)
 
 
 def predict(network, images, device, batch=32):
@@ -102,12 +99,18 @@ def predict(network, images, device, batch=32):
     return np.concatenate([logits[:, 0].sigmoid().cpu().numpy() for logits in _logits(network, images, device, batch)])
 
 
-def predict_classes(network, images, device, batch=32):
-    """The most and the least likely class of every pixel, uint8 (2, N, H, W), of a network with K > 1; see `predict`."""
-    chunks = [
-        torch.stack([logits.argmax(dim=1), logits.argmin(dim=1)]).to(torch.uint8).cpu().numpy()
-        for logits in _logits(network, images, device, batch)
-    ]
+def predict_classes(network, images, device, matrix, batch=32):
+    """Classes of every pixel, uint8 (3, N, H, W), of a network with K > 1: most likely, least likely, decoded; see `predict`.
+
+    Decoded is the class that is most likely before the noise of transition matrix (K, K): probabilities of noisy labels
+    are those of clean ones times the matrix, so its inverse gives them back (the pseudo-inverse where there is none).
+    """
+    inverse = torch.linalg.pinv(torch.tensor(matrix, dtype=torch.float64)).to(device)  # autocast leaves doubles alone
+    chunks = []
+    for logits in _logits(network, images, device, batch):
+        decoded = torch.einsum("bkhw,kc->bchw", logits.double().softmax(dim=1), inverse)
+        found = (logits.argmax(dim=1), logits.argmin(dim=1), decoded.argmax(dim=1))
+        chunks.append(torch.stack(found).to(torch.uint8).cpu().numpy())
     return np.concatenate(chunks, axis=1)
 
 
@@ -199,7 +202,7 @@ def _fit(network, config, images, noisy, sets, history):
             history.skipped += 1
         if step in due:
             history.loss = _finite(losses_so_far, config.lr)
-            results, found = _test(network, sets, images.device)
+            results, found = _test(network, config, sets, images.device)
             for name, value in {"epoch": step / per_epoch, **results}.items():
                 history.test.setdefault(name, []).append(value)
     history.example = found[0].tolist()
@@ -234,9 +237,12 @@ def _finite(steps, lr):
     return values
 
 
-def _test(network, sets, device):
+def _test(network, config, sets, device):
     """Metrics on the test images, and the class ids (N, H, W) found in them."""
-    return (_test_two_classes if sets["test"].classes == 2 else _test_many_classes)(network, sets, device)
+    if sets["test"].classes == 2:
+        return _test_two_classes(network, sets, device)
+    matrix = transition.matrix(config.recipe, sets["test"].classes)
+    return _test_many_classes(network, sets["test"], device, matrix)
 
 
 def _test_two_classes(network, sets, device):
@@ -248,9 +254,10 @@ def _test_two_classes(network, sets, device):
     return of_classes | metrics.evaluate(scores, truth, chosen), (scores > chosen).astype(np.uint8)
 
 
-def _test_many_classes(network, sets, device):
-    most, least = predict_classes(network, sets["test"].images, device)
-    return _class_metrics(most, least, sets["test"].labels, sets["test"].classes), most
+def _test_many_classes(network, test, device, matrix):
+    most, least, decoded = predict_classes(network, test.images, device, matrix)
+    of_decoded = metrics.evaluate_classes(decoded, test.labels, test.classes)["miou"]
+    return _class_metrics(most, least, test.labels, test.classes) | {"miou_decoded": of_decoded}, most
 
 
 def _class_metrics(most, least, truth, classes):

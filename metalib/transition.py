@@ -20,6 +20,16 @@ def random_matrix(p):
     return np.array([[1 - p, p], [1 - p, p]])
 
 
+def replacement_matrix(share, by):
+    """A `share` of the labels is replaced by draws from class fractions `by` (M,): (1 - share) I + share 1 by^T.
+
+    Its rank is full below share = 1, its eigenvalues are 1 and 1 - share. `by` = (1/2, 1/2) makes symmetric flips of
+    share / 2; one class alone makes noise that only ever adds to that class.
+    """
+    by = np.asarray(by, dtype=float)
+    return check_matrix((1 - check_ratio(share, "share")) * np.eye(len(by)) + share * by)
+
+
 def matrix(recipe, classes=2, *, one_sided=False):
     """The matrix of a random recipe. Sampling keeps the labels that it keeps, so its matrix is the identity.
 
@@ -30,6 +40,8 @@ def matrix(recipe, classes=2, *, one_sided=False):
     name, value = parse(recipe)
     if name == "rcl_flip":
         return flip_matrix(value, classes)
+    if name == "rcl_matrix" and len(value) == classes:
+        return np.array(value)
     if name == "rcl_sample" and one_sided:
         return np.array([[1, 0], [1 - value, value]])
     if name == "rl" and classes == 2:
@@ -37,6 +49,12 @@ def matrix(recipe, classes=2, *, one_sided=False):
     if name in ("cl", "rcl_sample"):
         return np.eye(classes)
     raise ValueError(f"recipe {recipe!r} has no transition matrix for {classes} classes: use transition.estimate")
+
+
+def recipe(matrix):
+    """The recipe `rcl_matrix:...` that draws labels with a matrix, its entries to six digits."""
+    rows = check_matrix(matrix).tolist()
+    return "rcl_matrix:" + "; ".join(" ".join(f"{value:g}" for value in row) for row in rows)
 
 
 def estimate(clean, noisy, classes=2):
@@ -77,6 +95,26 @@ def information(matrix, prior):
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     some = joint > 0
     return max(0.0, float(np.sum(joint[some] * np.log2(joint[some] / independent[some]))))
+
+
+def labelled_share(recipe):
+    """The share of pixels that a recipe labels: what sampling keeps, else 1."""
+    name, value = parse(recipe)
+    return value if name == "rcl_sample" else 1.0
+
+
+def squared_correlation(matrix, prior):
+    """Squared correlation of the clean with the noisy label of two classes, in [0, 1]; 0 where the rank is one.
+
+    It is the share of the noisy label's variance that the clean label explains. For symmetric flips of two equally
+    frequent classes it is (1 - 2p)^2, and r / (1 - r) is their `effective_share`.
+    """
+    prior, matrix = _check_prior(prior, matrix), check_matrix(matrix)
+    if len(matrix) != 2:
+        raise ValueError(f"the correlation is that of two classes, the matrix has {len(matrix)}")
+    noisy = prior @ matrix
+    between = prior.prod() * (matrix[1, 1] - matrix[0, 1]) ** 2
+    return float(between / noisy.prod()) if noisy.prod() else 0.0
 
 
 def effective_share(p):

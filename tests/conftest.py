@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from metalib import datasets, igtt, igtt_labels
 
 torch.set_num_threads(1)
+# The same examples at every run, so that a failure is about the last change; `--hypothesis-profile=default` searches on.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +18,7 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("METALIB_FIGURES", str(tmp_path / "figures"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    for name in ("METALIB_PROFILE", "METALIB_SOURCE"):
+    for name in ("METALIB_PROFILE", "METALIB_SOURCE", "METALIB_SCHEDULER"):
         monkeypatch.delenv(name, raising=False)
 
 

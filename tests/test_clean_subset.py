@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metalib import clean_subset, labels, transition
+from metalib import clean_subset, labels, structure, transition
 from metalib.labels import IGNORE
 
 
@@ -41,9 +41,11 @@ def test_a_known_matrix_gives_the_closed_form():
 
 
 def test_flips_do_not_look_like_displaced_boundaries(clean, rng):
-    found = clean_subset.compare(clean, labels.flip(clean, 0.2, rng), 2)
-    assert (found.bias, found.shift_px) == (0, 0)
+    drawn = [clean_subset.compare(clean, labels.flip(clean, 0.2, rng), 2) for _ in range(60)]
+    found = drawn[0]
+    assert {(each.bias, each.shift_px) for each in drawn} == {(0, 0)}
     assert found.eigenvalue == pytest.approx(0.6, abs=4 * found.eigenvalue_error)
+    assert np.std([each.eigenvalue for each in drawn]) == pytest.approx(found.eigenvalue_error, rel=0.3)
     assert found.wrong_by_distance == pytest.approx(np.full(clean_subset.LEVELS, 0.2), abs=0.03)
 
 
@@ -53,8 +55,42 @@ def test_a_dilation_displaces_the_boundary_by_a_pixel(clean):
     assert found.wrong_by_distance[0] > 0.4
     assert not found.wrong_by_distance[1:].any()
     assert found.between + found.boundary == pytest.approx(1, abs=1e-3)  # every pixel follows from class and distance
+    assert found.bias == pytest.approx(found.boundary, rel=1e-2)
+    assert found.signal == 1 - structure.CURVED
     twice = clean_subset.compare(clean, labels.dilate(clean, 2), 2)
     assert twice.bias > found.bias > 0.1
+
+
+def test_a_class_that_is_only_near_its_boundary_has_its_own_rate(rng):
+    """Lines of 1 px, labelled 3 px wide, and a tenth flipped: two pixels a line beyond the flips, over 1.5 px of boundary."""
+    clean = np.zeros((6, 96, 96), np.uint8)
+    clean[:, :, 8::16] = 1
+    found = clean_subset.compare(clean, labels.flip(labels.dilate(clean), 0.1, rng), 2)
+    assert found.shift_px == pytest.approx(2 * (0.9 - 0.1) / 1.5, abs=0.04)
+
+
+def test_labels_without_a_clean_class_take_no_part(clean, rng):
+    noisy = labels.flip(clean, 0.1, rng)
+    clean[:, :20] = IGNORE
+    first, second = (clean_subset.compare(clean, np.where(clean == IGNORE, of, noisy), 2) for of in (noisy, 0 * noisy))
+    assert first.pixels == (clean != IGNORE).sum()
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_eigenvalue_is_that_of_the_matrix_whatever_the_class_shares(clean, rng):
+    found = clean_subset.compare(clean, labels.apply(clean, [[0.9, 0.1], [0.4, 0.6]], rng), 2)
+    assert found.eigenvalue == pytest.approx(0.5, abs=4 * found.eigenvalue_error)
+
+
+def test_random_labels_explain_nothing_in_any_draw(rng):
+    """Also of few pixels and rare classes: the variance that classes explain is unbiased, the rank 1."""
+    clean = np.zeros((4, 16, 16), np.uint8)
+    clean[:, 3:6, 3:7] = 1
+    drawn = [clean_subset.compare(clean, labels.random(clean.shape, 0.4, rng), 2) for _ in range(300)]
+    assert np.mean([each.between for each in drawn]) == pytest.approx(0, abs=4 * np.sqrt(2 / 300) / clean.size)
+    assert np.mean([each.signal == 0 for each in drawn]) > 0.99
+    assert {each.rank for each in drawn} == {1}
 
 
 def test_skeletons_are_misleading_structure(clean):
@@ -87,10 +123,17 @@ def test_a_class_without_clean_pixels_has_no_row(clean, rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: (c, c[:, :8]), "must be of the same pixels"),
+        (
+            lambda c: (c, c[:, :8]),
+            r"6 clean masks and 6 labels, of sizes \[\(8, 64\), \(64, 64\)\], must be of the same",
+        ),
+        (lambda c: (c, c[:2]), "6 clean masks and 2 labels"),
+        (lambda c: (c[:0], c[:0]), "at least one"),
+        (lambda c: (c * 1.0, c), "clean mask 0 is float64"),
+        (lambda c: (c, -c.astype(int)), "label 0 is int64"),
         (lambda c: (np.zeros_like(c), c), r"hold 1 class\(es\)"),
         (lambda c: (c, np.full_like(c, IGNORE)), r"hold 0 class\(es\)"),
-        (lambda c: (c, np.full_like(c, 3)), "class ids below classes=2"),
+        (lambda c: (c, np.full_like(c, 3)), "label 0 holds the value 3, expected 0 to 1"),
     ],
 )
 def test_wrong_pairs_are_refused(change, message, clean):
@@ -101,3 +144,5 @@ def test_wrong_pairs_are_refused(change, message, clean):
 def test_a_matrix_with_negative_entries_is_refused():
     with pytest.raises(ValueError, match=r"got the entry -0\.2"):
         clean_subset.from_matrix([[1.2, -0.2], [0, 1]], [0.5, 0.5])
+    with pytest.raises(ValueError, match="2 fractions that sum to one"):
+        clean_subset.from_matrix(transition.flip_matrix(0.2), [0.5, 0.1])

@@ -144,9 +144,9 @@ def computed(monkeypatch):
     """Sweeps compute in this process, one run after the other; the configurations that they computed, in order."""
     done = []
 
-    def compute(todo, workers, limit_s):
+    def compute(todo, pool, limit_s):
         for key, config in todo.items():
-            sweeps._train_and_store(config, key)
+            sweeps._store(key, sweeps._train(config, key))
             done.append(config)
 
     monkeypatch.setattr(sweeps, "_compute", compute)
@@ -167,8 +167,8 @@ def test_a_sweep_holds_networks_and_methods_and_resumes_both(computed):
     assert computed == configs
     assert again.seconds.tolist() == table.seconds.tolist()
     for lost in (0, 2):
-        (sweeps.cache_folder() / f"{table.key[lost]}.json").unlink()
-    (sweeps.cache_folder() / f"{table.key[3]}.json").write_text('{"schema": 1}')
+        (records.cache_folder() / f"{table.key[lost]}.json").unlink()
+    (records.cache_folder() / f"{table.key[3]}.json").write_text('{"schema": 1}')
     with pytest.warns(UserWarning, match="cache entry dropped"):
         resumed = sweeps.run(configs)
     assert computed == [*configs, configs[0], configs[2], configs[3]]

@@ -90,7 +90,7 @@ def errors_by_hand(variance, share, count, weights):
     return found
 
 
-@settings(max_examples=30, deadline=None)  # loops over pixels
+@settings(max_examples=30)  # loops over pixels
 @given(
     clean=images,
     window_px=st.sampled_from([3, 5]),
@@ -147,6 +147,10 @@ def test_labels_and_matrix_of_a_prediction_must_fit():
     void = np.full((8, 8), 255, np.uint8)
     with pytest.raises(ValueError, match="must be one of the 3 classes"):
         density.predict(void, np.eye(3), 3)
+    with pytest.raises(ValueError, match=r"in one image \(H, W\): got the shape \(2, 8, 8\)"):
+        density.predict(np.ones((2, 8, 8), np.uint8), np.eye(2), 3)
+    with pytest.raises(ValueError, match=r"got the entry -0\.2"):
+        density.predict(np.eye(8, dtype=np.uint8), [[1.2, -0.2], [0, 1]], 3)
     with pytest.raises(ValueError, match="label 5 and every clean label must be one of the 2 classes"):
         density.predict(np.eye(8, dtype=np.uint8), np.eye(2), 3, label=5)
     for call in (lambda mask: density.predict(mask, np.eye(2), 3), lambda mask: density.standard_error(mask, 3)):
@@ -182,7 +186,12 @@ def test_window_law():
             r"they hold \[255\] alone, no class: choose labels with at least one pixel",
         ),
         ((255 * np.eye(8, dtype=np.uint8), 3), "divide a 0/255 mask by 255"),
-        ((np.full((8, 8), -1), 3), r"they hold \[-1\] alone, no class"),
+        ((np.array([[1, 1], [1, -1]]), 1), "labels hold values from -1 to 1, expected class ids"),
+        ((np.array([[1, 1], [1, 300]]), 1), "labels hold values from 1 to 300"),
+        ((np.ones((8, 8), np.uint8), np.nan), "window_px is nan, expected an odd width"),
+        ((np.ones((8, 8), np.uint8), np.inf), "window_px is inf, expected an odd width"),
+        ((np.ones((8, 8), np.uint8), 2.5), "window_px is 2.5, expected an odd width"),
+        ((np.ones((8, 8), np.uint8), 3, np.nan), "label is nan, expected a class id"),
         ((np.ones((8, 8), np.uint8), 3, 255), "label is 255, expected a class id from 0 to 254: 255 marks ignored"),
         ((np.ones((8, 8), np.uint8), 3, 0.5), "label is 0.5, expected a class id"),
         ((np.ones((2, 8, 8), np.uint8), 3), "integer image"),
@@ -214,5 +223,9 @@ def test_an_image_that_lost_its_label_counts_as_empty():
     assert density.distance(clean, eroded, 3) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="label 1 does not occur"):
         density.distance(clean, 0 * clean, 3)
+    with pytest.raises(ValueError, match="divide a 0/255 mask by 255"):
+        density.distance(255 * eroded, 255 * eroded, 3)
+    with pytest.raises(ValueError, match="of float64"):
+        density.distance(clean * 1.0, eroded * 1.0, 3)
     with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
         density.distance(clean[0], eroded[0], 3)

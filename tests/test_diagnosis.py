@@ -6,13 +6,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from metalib import diagnosis, labels, learnability, structure
+from metalib import diagnosis, labels, learnability, structure, transition
 from metalib.diagnosis_report import advice, report
 from metalib.label_folder import LabelFolder, pairs
 from metalib.labels import IGNORE
 from metalib.learnability import MODES, Model
 
-MODEL = Model(e0=500.0, a=0.6, b=2.0, error=dict.fromkeys(MODES, 0.2))
+MODEL = Model(e0=500.0, a=0.6, b=2.0, error=dict(zip(MODES, (0.2, 0.1), strict=True)))
 
 
 @pytest.fixture
@@ -42,6 +42,8 @@ def save(folder, masks, suffix=".png"):
     [
         ("cl", "clean", "clean"),
         ("rcl_sample:0.3", "clean", "clean"),
+        ("rcl_flip:0.005", "clean", "clean"),  # a hundredth of wrong pixels is as good as clean
+        ("rcl_flip:0.013", "clean", "flipped"),  # which labels alone do not tell for sure
         ("rcl_flip:0.3", "flipped", "flipped"),
         ("rcl_flip:0.45", "flipped", "flipped"),
         ("rcl_flip:0.7", "flipped", "inverted"),
@@ -61,6 +63,32 @@ def test_kinds(recipe, alone, known, clean, rng):
     assert (found.expected == 0) == (known in ("random", "inverted"))
 
 
+def test_thin_labels_are_skeletons_only_where_most_are_thin_and_structured(clean, rng):
+    lines = np.zeros_like(clean)
+    lines[:, :, 10:60:10] = 1
+    assert found_in(lines).kind == "skeleton-like"
+    lines[:, :, 71:73] = lines[:, :, 81:83] = 1  # 4 of 9 pixels are in blocks
+    assert found_in(lines).kind == "flipped"  # thin lines look so: see structure.CURVED
+    scattered = found_in(labels.apply(clean, [[0.99, 0.01], [0.94, 0.06]], rng))
+    assert (scattered.kind, scattered.structured > 0) == ("flipped", True)
+
+
+def test_the_expectation_is_that_of_the_model(clean, rng):
+    """Effective pixels of all masks, bias and errors of the mode; the signal of four masks is taken for that of all."""
+    noisy = labels.flip(labels.dilate(clean, 2), 0.3, rng)
+    alone, known = found_in(noisy), found_in(noisy, clean)
+    assert known.structured == known.against.signal
+    assert known.effective_px == pytest.approx(noisy.size * known.structured / (1 - known.structured))
+    assert alone.expected == pytest.approx(MODEL.predict(alone.effective_px))
+    assert known.expected == pytest.approx(MODEL.predict(known.effective_px, known.against.bias))
+    assert known.expected < MODEL.predict(known.effective_px) - 0.05
+    assert alone.more == MODEL.images_needed(alone.effective_px, 0, diagnosis.GOAL)
+    assert known.more == MODEL.images_needed(known.effective_px, known.against.bias, diagnosis.GOAL)
+    for found, mode in ((alone, MODES[0]), (known, MODES[1])):
+        assert (found.low, found.high) == MODEL.interval(found.expected, mode)
+    assert alone.by_chance.tolist() == structure.chance_errors(structure.count(noisy, 2, alone.widths))[1:].tolist()
+
+
 def test_several_classes(rng):
     clean = rng.integers(0, 4, (10, 12, 12)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
     found = found_in(labels.flip(clean, 0.4, rng, classes=4), classes=4)
@@ -71,28 +99,82 @@ def test_several_classes(rng):
     assert "least likely class" in advice(found_in(swapped, clean, classes=4))
 
 
+def test_asymmetric_noise_of_two_classes_shifts_the_threshold(clean, rng):
+    noisy = labels.make(transition.recipe(transition.replacement_matrix(0.8, (1, 0))), clean, rng)
+    found = found_in(noisy, clean)
+    assert found.kind == "flipped"
+    assert found.against.threshold == pytest.approx(0.1, abs=0.01)
+    assert "class 1 above 10%, not above 50%" in advice(found)
+    assert "above" not in advice(found_in(labels.make("rcl_flip:0.4", clean, rng), clean))
+    assert "above" not in advice(found_in(labels.make("pcl_dilation:3", clean, rng), clean))
+
+
+@pytest.fixture
+def three(rng):
+    """Ten masks of blocks of three classes."""
+    return rng.integers(0, 3, (10, 12, 12)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
+
+
+def test_classes_that_are_mostly_labelled_as_another_are_decoded(three, rng):
+    found = found_in(labels.apply(three, transition.replacement_matrix(0.75, (1, 0, 0)), rng), three, classes=3)
+    assert (found.kind, found.expected, found.against.answers.tolist()) == ("misnamed", 0, [0, 0, 0])
+    assert found.decoded > 0.8
+    assert "take class 1 as 0, 2 as 0. Train as it is, but decode" in advice(found)
+    assert report(found).startswith("# Labels: misnamed (against clean masks)")
+
+
+def test_classes_that_labels_do_not_tell_apart_cannot_be_decoded(three, rng):
+    mixed = [[1, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]]
+    found = found_in(labels.apply(three, mixed, rng), three, classes=3)
+    assert (found.kind, found.against.rank) == ("misnamed", 2)
+    assert 0.2 < found.against.decoded < 0.6  # one of the two takes both, whichever
+    assert 0.2 < found.against.as_it_is < 0.6
+    assert "merge them, or label some of their pixels anew" in advice(found)
+
+
 def test_information_is_that_of_the_flips(clean, rng):
     noisy = labels.flip(clean, 0.3, rng)
     alone, known = found_in(noisy), found_in(noisy, clean)
     assert alone.bits == pytest.approx(known.bits, rel=0.1)
     assert found_in(clean).bits == pytest.approx(found_in(clean, clean).bits, rel=0.1)
-    assert found_in(labels.random(clean.shape, 0.5, rng)).bits == 0
+    assert known.bits == pytest.approx(known.against.information * 96 * 96)  # of one image
+    assert [found_in(labels.random(clean.shape, p, rng)).bits for p in (0.1, 0.5)] == [0, 0]
+
+
+def blocks_of_two(masks):
+    """Labels on blocks of 2 x 2, 4 px apart: no two labelled pixels are 2 px apart."""
+    keep = np.arange(masks.shape[-1]) % 4 < 2
+    return np.where(keep & keep[:, None], masks, np.uint8(IGNORE))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda c: np.zeros_like(c), "class 0 alone: two are needed"),
-        (lambda c: np.full_like(c, IGNORE), "all pixels of all 10 masks are 255"),
+        (lambda c: np.full_like(c, IGNORE), "10 masks hold 0 pixels with a label"),
         (lambda c: c + 4, "mask 0 holds the value 4, expected 0 to 1"),
         (lambda c: c[:, :3, :3], "at least 4 px a side"),
         (lambda c: c[:1], "two masks are needed: give about 2 masks"),
-        (lambda c: c[:3, :16, :16], "3 masks hold 1440 pairs .* give about 5 masks"),
+        (lambda c: np.where(np.arange(10)[:, None, None] == 3, c, np.uint8(IGNORE)), "1 masks with labels hold"),
+        (lambda c: c[:3, :16, :16], "3 masks with labels hold 1344 pairs .* give about 5 masks"),
+        (blocks_of_two, "10 masks hold 23040 pixels with a label .*: label pixels side by side"),
+        (lambda c: [], "there is no mask"),
+        (lambda c: c[0], r"masks of shape \(96,\) hold no two windows"),
+        (lambda c: [c[0], c[1, :40]], "mask 1 is of shape"),
     ],
 )
 def test_wrong_labels_are_named(make, message, clean):
     with pytest.raises(ValueError, match=message):
         found_in(make(clean))
+
+
+def test_too_few_clean_pixels_are_no_verdict(clean, rng):
+    noisy = labels.flip(clean, 0.3, rng)
+    few = slice(2), slice(30, 50), slice(30, 50)
+    with pytest.raises(
+        ValueError, match=r"2 clean masks .* 800 labelled pixels in common, .* give about 5 clean masks"
+    ):
+        diagnosis.diagnose(noisy, clean=(clean[few], noisy[few]), model=MODEL)
 
 
 def test_the_page_says_it_in_plain_words(clean, rng):
@@ -115,6 +197,25 @@ def test_the_page_says_it_in_plain_words(clean, rng):
     assert "out of the loss" in report(found_in(labels.sample(clean, 0.3, rng)))
 
 
+def test_the_numbers_on_the_page_are_those_found(clean, rng):
+    found = found_in(labels.flip(clean, 0.45, rng))
+    page, (p, low, high) = report(found), found.flips
+    assert f"{p:.1%} of the labels are flipped (95% interval {low:.1%} to {high:.1%})" in page
+    assert f"| 8 px | {found.windows[2].value:.2%} ± {found.windows[2].error:.2%} | yes |" in page
+    assert f"{np.ceil(10 * found.more):,.0f} masks of this kind in place of 10 are expected to reach 90%" in page
+    assert "do not reach nine tenths" in advice(found._replace(more=np.inf))
+    assert "the model (labels alone) was not" in page
+    for _ in range(10):
+        assert "| yes |" not in report(found_in(labels.random(clean.shape, 0.3, rng)))
+
+
+def test_the_page_shows_the_matrix(clean):
+    known = report(diagnosis.diagnose(labels.dilate(clean), 3, (clean[:4], labels.dilate(clean[:4])), model=MODEL))
+    assert "the model (with clean masks) was not" in known
+    assert "| | labelled 0 | labelled 1 | labelled 2 |\n|---|---|---|---|\n| clean 0 |" in known
+    assert "| clean 1 | 0.0% | 100.0% | 0.0% |\n| clean 2 | - | - | - |" in known
+
+
 def test_more_labels_of_a_kind_reach_the_goal():
     factor = MODEL.images_needed(1000, 0, diagnosis.GOAL)
     assert factor > 1
@@ -128,9 +229,12 @@ def test_a_folder_is_read_as_its_masks(tmp_path, clean, rng):
     assert np.array_equal(list(folder), clean)
     sampled = labels.sample(clean, 0.3, rng)
     assert np.array_equal(list(LabelFolder(save(tmp_path / "b", sampled, ".tif"))), sampled)
-    known, noisy = pairs(LabelFolder(save(tmp_path / "c", clean[:3])), folder)
-    assert np.array_equal(known, clean[:3])
-    assert np.array_equal(noisy, clean[:3])
+    some = save(tmp_path / "c", clean, ".PNG")
+    for place in (0, 1, 3):
+        (some / f"mask-{place}.PNG").unlink()
+    known, noisy = pairs(LabelFolder(some), folder)
+    assert np.array_equal(known, np.delete(clean, (0, 1, 3), axis=0))
+    assert np.array_equal(noisy, known)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +242,15 @@ def test_a_folder_is_read_as_its_masks(tmp_path, clean, rng):
     [
         (lambda f, m: iio.imwrite(f / "mask-3.png", m[:40]), "mask-3.png is 40 x 96 px, .*mask-0.png is 96 x 96: crop"),
         (lambda f, m: iio.imwrite(f / "mask-3.png", m.astype(np.uint16)), "mask-3.png is a mask of uint16"),
+        (
+            lambda f, m: iio.imwrite(f / "mask-3.png", m > 0),
+            "mask-3.png is a mask of bool, expected 8-bit class ids: convert",
+        ),
         (lambda f, m: iio.imwrite(f / "mask-3.png", np.stack([m] * 3, 2)), "mask-3.png is a mask of shape"),
-        (lambda f, m: iio.imwrite(f / "mask-3.png", m * 7), "mask-3.png holds the value 7, .*--classes 8"),
+        (lambda f, m: iio.imwrite(f / "mask-3.png", m * 7), "mask-3.png holds the value 7, .*to 8 if these"),
         (lambda f, m: iio.imwrite(f / "mask-3.jpg", m), "mask-3.jpg is a JPEG"),
+        (lambda f, m: iio.imwrite(f / "mask-3.tif", m), "mask-3.png and .*mask-3.tif are of one name"),
+        (lambda f, m: iio.imwrite(f / "mask-3.png", m * 255), "mask-9.png has the value 1, .*mask-3.png 255: is each"),
         (
             lambda f, m: (f / "mask-3.png").write_bytes((f / "mask-3.png").read_bytes()[:60]),
             "mask-3.png cannot be read",
@@ -155,10 +265,29 @@ def test_a_folder_that_mixes_things_is_refused(spoil, message, tmp_path, clean):
         LabelFolder(folder)
 
 
+def test_255_is_the_foreground_where_no_mask_has_a_1(tmp_path, clean):
+    partly = clean.copy()
+    partly[0, :10] = IGNORE  # 1 and 255 in one mask tell that 255 is no label, also in masks without a 1
+    partly[1][partly[1] == 1] = IGNORE
+    assert np.array_equal(list(LabelFolder(save(tmp_path / "partly", partly))), partly)
+    ids = clean * 255
+    assert np.array_equal(list(LabelFolder(save(tmp_path / "ids", ids), classes=3)), ids)
+
+
+def test_hidden_files_are_no_masks(tmp_path, clean):
+    folder = save(tmp_path / "labels", clean[:2])
+    (folder / "._mask-0.png").write_bytes(b"left by a file system")
+    (folder / "more.png").mkdir()
+    assert [path.name for path in LabelFolder(folder).paths] == ["mask-0.png", "mask-1.png"]
+
+
 def test_clean_masks_without_a_partner_are_named(tmp_path, clean):
     noisy = LabelFolder(save(tmp_path / "labels", clean[:2]))
     with pytest.raises(ValueError, match=r"mask-2.png has no label of the same name"):
         pairs(LabelFolder(save(tmp_path / "clean", clean[:3])), noisy)
+    (tmp_path / "labels" / "mask-0.png").unlink()
+    with pytest.raises(ValueError, match=r"mask-0.png has no label of the same name"):
+        pairs(LabelFolder(save(tmp_path / "first", clean[:2])), LabelFolder(tmp_path / "labels"))
     with pytest.raises(ValueError, match=r"clean masks are 40 x 96 px, labels 96 x 96 px"):
         pairs(LabelFolder(save(tmp_path / "small", clean[:2, :40])), noisy)
 
@@ -176,8 +305,9 @@ def test_the_command_prints_a_page_or_one_line(tmp_path, clean, rng, monkeypatch
     assert "there is no folder" in printed.err
 
 
-def test_the_shape_of_a_stream_is_given(clean):
-    streamed = diagnosis.diagnose((mask for mask in clean), shape=clean.shape[1:], model=MODEL)
+def test_a_stream_and_a_folder_are_diagnosed_as_their_masks(clean, tmp_path):
+    streamed = diagnosis.diagnose((mask for mask in clean), model=MODEL)
+    assert diagnosis.diagnose(LabelFolder(save(tmp_path / "labels", clean)), model=MODEL).flips == streamed.flips
     assert streamed.structured == found_in(clean).structured
     assert structure.window_widths(clean.shape[1:]) == streamed.widths
 

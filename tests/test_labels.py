@@ -14,7 +14,7 @@ ratios = st.floats(0, 1)
 seeds = st.integers(0, 2**32)
 RECIPES = (
     *("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation", "pcl_erosion:2", "pcl_skeleton", "rl:0.1"),
-    *("pcl_closing", "pcl_opening:2", "pcl_boundary:3"),
+    *("pcl_closing", "pcl_opening:2", "pcl_boundary:3", "rcl_matrix:0.9 0.1; 0.3 0.7"),
 )
 
 
@@ -84,6 +84,13 @@ def test_rows_of_a_matrix_are_the_clean_class(rng):
     clean = rng.integers(0, 3, (400, 400)).astype(np.uint8)
     matrix = np.array([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0], [0.5, 0.1, 0.4]])
     np.testing.assert_allclose(transition.estimate(clean, labels.apply(clean, matrix, rng), 3), matrix, atol=0.015)
+
+
+def test_a_written_matrix_draws_what_apply_draws(rng):
+    clean = rng.integers(0, 3, (60, 60)).astype(np.uint8)
+    matrix = [[0.7, 0.2, 0.1], [0, 1, 0], [0.5, 0.1, 0.4]]
+    made = labels.make(transition.recipe(matrix), clean, np.random.default_rng(5), classes=3)
+    np.testing.assert_array_equal(made, labels.apply(clean, matrix, np.random.default_rng(5)))
 
 
 @given(mask=masks, px=st.integers(1, 3))
@@ -171,12 +178,16 @@ def test_ratios_outside_the_unit_interval_are_named(p, rng):
         ("pcl_dilation:0", "0 passes were asked for"),
         ("pcl_dilation:x", "invalid literal"),
         ("cl:3", "unknown recipe"),
+        ("rcl_matrix:0.9 0.1", r"square, got rows of \[2\] numbers"),
+        ("rcl_matrix:1 0; 1", r"square, got rows of \[2, 1\] numbers"),
+        ("rcl_matrix:1.1 -0.1; 0 1", "probabilities, got the entry -0.1"),
+        ("rcl_matrix:1 0 0; 0 1 0; 0 0 1", "matrix of 3 classes, the labels have 2"),
     ],
 )
 def test_recipes_that_do_not_exist_are_named_with_those_that_do(recipe, message, rng):
     with pytest.raises(ValueError, match=message) as error:
         labels.make(recipe, np.zeros((4, 4), np.uint8), rng)
-    assert "known forms: cl, rcl_sample:0.1" in str(error.value)
+    assert "known forms: cl, rcl_sample:0.1" in str(error.value) or "the labels have 2" in message
 
 
 def test_perturbation_of_many_classes_is_refused(rng):
@@ -199,7 +210,15 @@ def test_matrices_that_are_not_row_stochastic_are_named(matrix, message, rng):
 
 
 def test_family_is_the_papers_abbreviation():
-    assert [labels.family(recipe) for recipe in RECIPES] == ["CL", "RCL", "RCL", *["PCL"] * 3, "RL", *["PCL"] * 3]
+    assert [labels.family(recipe) for recipe in RECIPES] == [
+        "CL",
+        "RCL",
+        "RCL",
+        *["PCL"] * 3,
+        "RL",
+        *["PCL"] * 3,
+        "RCL",
+    ]
 
 
 @given(mask=masks, px=st.integers(1, 3))

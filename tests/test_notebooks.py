@@ -35,6 +35,7 @@ def test_there_are_notebooks():
         "10_effective_pixels",
         "11_text_and_code",
         "12_igtt_choices",
+        "13_full_rank",
     ]
     assert "_template" in {path.stem for path in NOTEBOOKS}
 

@@ -28,7 +28,8 @@ def pins():
 @pytest.fixture
 def bounds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    groups = project["optional-dependencies"]
+    wanted = project["dependencies"] + groups["test"] + groups["bench"]
     return {canonical(name): bound for name, _, bound in (line.partition(">=") for line in wanted)}
 
 

@@ -13,7 +13,7 @@ from metalib import pseudo_labels
 from metalib.labels import IGNORE
 from metalib.pseudo_labels import best_threshold, dmi_losses, extract_meta_structure
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 SIDES = st.tuples(st.integers(2, 12), st.integers(2, 12))
 uniform = arrays(np.float32, SIDES, elements=st.floats(0, 1, width=32))
 few_values = arrays(np.float32, SIDES, elements=st.sampled_from([0, 0.125, 0.5, 1]))

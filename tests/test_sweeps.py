@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalib import experiments, sweeps, training
+from metalib import experiments, records, sweeps, training
 from metalib.comparison import MethodConfig
 from metalib.training import TrainConfig
 
@@ -36,7 +36,7 @@ def test_finished_runs_are_not_computed_again(monkeypatch):
 
 def test_a_corrupt_entry_is_dropped_told_and_computed_again():
     first = sweeps.run(GRID[:1], workers=1)
-    entry = sweeps.cache_folder() / f"{first.key[0]}.json"
+    entry = records.cache_folder() / f"{first.key[0]}.json"
     entry.write_text(entry.read_text()[:50])
     with pytest.warns(UserWarning, match="cache entry dropped, its run is computed again"):
         again = sweeps.run(GRID[:1], workers=1)
@@ -46,7 +46,7 @@ def test_a_corrupt_entry_is_dropped_told_and_computed_again():
 
 @pytest.mark.parametrize("text", ['{"schema": 1}', '{"schema": 1, "loss": []}', '{"schema": 1, "other": 2}', "[]", ""])
 def test_an_entry_without_a_whole_history_is_corrupt(text):
-    entry = sweeps.cache_folder() / "key.json"
+    entry = records.cache_folder() / "key.json"
     entry.parent.mkdir(parents=True)
     entry.write_text(text)
     with pytest.warns(UserWarning, match="cache entry dropped"):
@@ -57,7 +57,7 @@ def test_an_entry_without_a_whole_history_is_corrupt(text):
 def test_failed_runs_are_named_after_the_others_ended():
     with pytest.raises(RuntimeError, match=r"1 of 2 runs failed; the first was .*recipe='nonsense'.*unknown recipe"):
         sweeps.run([replace(TINY, recipe="nonsense"), TINY], workers=1)
-    assert len(list(sweeps.cache_folder().glob("*.json"))) == 1
+    assert len(list(records.cache_folder().glob("*.json"))) == 1
 
 
 def test_a_cache_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
@@ -79,10 +79,9 @@ def test_the_key_follows_everything_a_run_depends_on(monkeypatch):
     assert len(keys) == 7
 
 
-def test_code_that_changes_under_a_sweep_is_not_stored_under_the_old_key():
+def test_code_that_changes_under_a_sweep_is_not_computed_under_the_old_key():
     with pytest.raises(RuntimeError, match="code or data changed while the sweep was running"):
-        sweeps._train_and_store(TINY, "key-of-other-code")
-    assert not list(sweeps.cache_folder().glob("*"))
+        sweeps._train(TINY, "key-of-other-code")
 
 
 def test_comments_docstrings_and_layout_do_not_change_the_key():
@@ -105,8 +104,9 @@ for module in ("training", "comparison"):
 def test_the_key_covers_every_module_that_its_kind_of_run_imports():
     loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True).stdout
     training_alone, with_methods = (set(line.split()) for line in loaded.splitlines())
-    assert training_alone == set(sweeps.KINDS[TrainConfig].code)
-    assert with_methods == {*sweeps.KINDS[MethodConfig].code, "records"}  # which saves, and computes nothing
+    reads = "records"  # it reads and saves, and computes nothing
+    assert training_alone == {*sweeps.KINDS[TrainConfig].code, reads}
+    assert with_methods == {*sweeps.KINDS[MethodConfig].code, reads}
 
 
 def test_a_time_limit_starts_no_further_run():
@@ -126,12 +126,12 @@ def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_p
     script.write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, str(script)])
     deadline = time.monotonic() + 120
-    while not list(sweeps.cache_folder().glob("[!.]*.json")) and time.monotonic() < deadline:
+    while not list(records.cache_folder().glob("[!.]*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert _running(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {file: file.read_text() for file in sweeps.cache_folder().glob("[!.]*.json")}
+    kept = {file: file.read_text() for file in records.cache_folder().glob("[!.]*.json")}
     assert kept
     while _running(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)

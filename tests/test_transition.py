@@ -53,7 +53,7 @@ def test_pixel_error_in_closed_form(p, f):
     assert transition.pixel_error(transition.flip_matrix(p), [1 - f, f]) == pytest.approx(p)
 
 
-@pytest.mark.parametrize("recipe", ["cl", "rcl_sample:0.1", "rcl_flip:0.45", "rl:0.1"])
+@pytest.mark.parametrize("recipe", ["cl", "rcl_sample:0.1", "rcl_flip:0.45", "rl:0.1", "rcl_matrix:0.9 0.1; 0.3 0.7"])
 def test_the_matrix_of_a_recipe_is_what_its_labels_show(recipe, rng):
     clean = (rng.random((600, 600)) < 0.3).astype(np.uint8)
     estimate = transition.estimate(clean, labels.make(recipe, clean, rng))
@@ -97,3 +97,49 @@ def test_one_sided_sampling_has_full_rank_and_the_determinant_of_what_is_kept():
     matrix = transition.matrix("rcl_sample:0.1", one_sided=True)
     assert np.linalg.det(matrix) == pytest.approx(0.1)
     assert transition.rank(matrix) == 2
+
+
+@given(share=probabilities, classes=st.integers(2, 6), seed=st.integers(0, 99))
+def test_replacement_keeps_one_minus_its_share_of_every_other_eigenvalue(share, classes, seed):
+    by = np.random.default_rng(seed).dirichlet(np.ones(classes))
+    matrix = transition.replacement_matrix(share, by)
+    values = np.sort(transition.eigenvalues(matrix).real)
+    np.testing.assert_allclose(values, [1 - share] * (classes - 1) + [1], atol=1e-6)
+    np.testing.assert_allclose(by @ matrix, by, atol=1e-12)
+
+
+def test_replacement_by_both_classes_alike_is_flipping():
+    np.testing.assert_allclose(transition.replacement_matrix(0.9, (0.5, 0.5)), transition.flip_matrix(0.45))
+    with pytest.raises(ValueError, match=r"share is 1.2"):
+        transition.replacement_matrix(1.2, (0.5, 0.5))
+
+
+def test_a_matrix_and_its_recipe_are_one():
+    matrix = transition.replacement_matrix(0.95, (0.8, 0.2))
+    assert transition.recipe(matrix) == "rcl_matrix:0.81 0.19; 0.76 0.24"
+    np.testing.assert_allclose(transition.matrix(transition.recipe(matrix)), matrix)
+    with pytest.raises(ValueError, match="no transition matrix for 3 classes"):
+        transition.matrix(transition.recipe(matrix), 3)
+
+
+@given(p=probabilities, q=probabilities, f=st.floats(0.05, 0.95))
+def test_squared_correlation_is_that_of_drawn_labels(p, q, f):
+    matrix, prior = np.array([[1 - p, p], [q, 1 - q]]), np.array([1 - f, f])
+    joint = prior[:, None] * matrix  # as weights of the four pairs of labels
+    assume((joint.sum(axis=0) > 1e-6).all())
+    pairs = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+    (clean, both), (_, noisy) = np.cov(pairs, aweights=joint.ravel(), ddof=0)
+    expected = both**2 / (clean * noisy)
+    assert transition.squared_correlation(matrix, prior) == pytest.approx(expected, abs=1e-9)
+
+
+def test_squared_correlation_of_flips_gives_their_effective_share():
+    found = transition.squared_correlation(transition.flip_matrix(0.45), [0.5, 0.5])
+    assert found / (1 - found) == pytest.approx(transition.effective_share(0.45))
+    assert transition.squared_correlation([[1, 0], [1, 0]], [0.5, 0.5]) == 0
+    with pytest.raises(ValueError, match="two classes, the matrix has 3"):
+        transition.squared_correlation(np.eye(3), np.ones(3) / 3)
+
+
+def test_sampling_alone_labels_a_share_of_the_pixels():
+    assert [transition.labelled_share(recipe) for recipe in ("cl", "rcl_sample:0.1", "rcl_flip:0.45")] == [1, 0.1, 1]

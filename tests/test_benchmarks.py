@@ -1,0 +1,54 @@
+"""What `make bench` compares does the same work; how long it takes is not tested."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import cases, table
+
+SMALL = replace(cases.QUICK, width=4, size=32, train=8, val=2, test=2, epochs=1)
+
+
+def small_cases():
+    yield from cases.of_labels(size=64)
+    yield from cases.of_structure(size=64)
+    yield cases.of_thresholds(images=2, size=48)
+    yield cases.of_density(size=48, window_px=9)
+    yield cases.of_evaluation(images=2, size=48, levels=20)
+    yield cases.of_step("step", SMALL)
+    yield cases.of_run("run", SMALL)
+
+
+@pytest.mark.parametrize("case", list(small_cases()), ids=lambda case: case.name)
+def test_a_baseline_computes_the_same(case):
+    ours = np.asarray(case.ours(np.random.default_rng(0)))
+    compared = [against for against in case.against if against.close is not None]
+    assert compared or case.name.startswith("EMS")
+    for against in compared:
+        np.testing.assert_allclose(against.run(np.random.default_rng(0)), ours, rtol=against.close, atol=1e-12)
+    assert case.share > 0
+    if case.limit == "convolutions":  # the other limit copies more memory than a test should
+        case.limiting()
+
+
+def test_the_table_names_what_is_missed():
+    def row(side, seconds, **about):
+        return {"extra_info": {"case": "flips", "side": side} | about, "stats": {"min": seconds}}
+
+    versions = dict.fromkeys(("torch", "numpy", "scipy", "scikit-image", "python", "precision"), "1.0") | {"cores": 2}
+    timings = {
+        "machine_info": {"cpu": {"brand_raw": "A CPU"}, "system": "Linux", "environment": versions},
+        "benchmarks": [
+            row("ours", 0.001),
+            row("loop", 0.25, least=100),
+            row("drawing", 0.0002, least=0.5),
+            row("limit", 0.1, limit="memory", share=0.001),
+        ],
+    }
+    text = table.markdown(timings)
+    assert "A CPU, 2 cores" in text
+    assert (
+        "| flips | 1 ms | 10% (memory) | loop | 250 ms | 250 times as fast | at least 100 times as fast | met |" in text
+    )
+    assert "| drawing | 200 µs | 5.00 times its time | at most 2.00 times its time | **missed** |" in text

@@ -1,0 +1,193 @@
+"""Notebook 06 in a real JupyterLab and a headless browser: it runs, its figures show, its sliders move the picture."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from metalib import explore
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not here: pip install selenium")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="no Chromium with its driver: apt-get install chromium chromium-driver"
+)
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = "06_meta_structure_maps"
+LIMIT_S = 300  # for each wait: many times the few seconds that it takes, since the machine may be busy
+FOLDERS = (
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "JUPYTERLAB_SETTINGS_DIR",
+    "JUPYTERLAB_WORKSPACES_DIR",
+    "IPYTHONDIR",
+)
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # cells that are scrolled away stay in the page
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # neither asks nor fetches
+}
+SERVER = (
+    "--no-browser",
+    "--allow-root",  # as in many containers
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port=0",
+    "--LabApp.extension_manager=readonly",  # the other one asks a package index
+    "--LabApp.expose_app_in_browser=True",
+)
+CHROMIUM = (
+    "--headless=new",
+    "--no-sandbox",  # it does not start for root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1150,900",  # of a laptop: a wide window would hide what does not fit
+)
+
+OPENED = """
+const [panel] = window.jupyterapp?.shell.widgets("main") ?? [];
+return panel?.sessionContext?.session?.kernel?.status === "idle";
+"""
+RUN = """
+window.ran = "";
+jupyterapp.commands.execute("notebook:run-all-cells").then(() => { ran = "yes" }, error => { ran = `${error}` });
+"""
+RAN = "return jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle' && ran;"
+CELLS = "return jupyterapp.shell.currentWidget.model.toJSON().cells;"
+UNSEEN = "return [...document.querySelectorAll('.jp-Notebook img')].filter(i => !i.naturalWidth).map(i => i.alt);"
+# A picture that the next one replaces meanwhile is gone: nothing, so that the caller asks again.
+BYTES = """
+const [picture, done] = arguments;
+fetch(picture.src).then(a => a.arrayBuffer()).then(b => done(Array.from(new Uint8Array(b))), () => done([]));
+"""
+
+
+class Lab:
+    """A page of JupyterLab, with the log of its server for what goes wrong there."""
+
+    def __init__(self, page, log):
+        self.page, self.log, self.script = page, log, page.execute_script
+
+    def until(self, condition, what):
+        return until(condition, what, self.log)
+
+    def all(self, selector):
+        return self.page.find_elements("css selector", selector)
+
+    def bytes(self, picture):
+        return bytes(self.page.execute_async_script(BYTES, picture))
+
+
+def until(condition, what, log):
+    """What `condition()` answers, as soon as it is true."""
+    deadline = time.monotonic() + LIMIT_S
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {LIMIT_S} s. The server's log:\n{log.read_text()}")
+        time.sleep(0.1)
+    return answer
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A copy of the notebook and of the figures that it shows, since JupyterLab saves by itself."""
+    for path in (ROOT / "notebooks" / f"{NOTEBOOK}.ipynb", *(ROOT / "figures").glob(f"{NOTEBOOK}*.png")):
+        copy = tmp_path / "root" / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Variables of a server that knows nothing of the user's settings, and of a kernel that computes little."""
+    for name, value in SETTINGS.items():
+        file = tmp_path / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(value))
+    variables = {name: str(tmp_path / name) for name in FOLDERS}
+    return os.environ | variables | {"METALIB_PROFILE": "smoke", "METALIB_SOURCE": "record"}
+
+
+@pytest.fixture
+def server(root, environment, tmp_path):
+    """(address, token, log) of a running JupyterLab."""
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "jupyterlab", *SERVER, f"--ServerApp.root_dir={root}"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        runtime = Path(environment["JUPYTER_RUNTIME_DIR"])
+        yield *until(lambda: written(process, runtime, log), "JupyterLab starts", log), log
+    finally:
+        end(process)
+
+
+def written(process, runtime, log):
+    """(address, token) that the server writes once it listens; None before."""
+    if process.poll() is not None:
+        pytest.fail(f"JupyterLab ended by itself. Its log:\n{log.read_text()}")
+    with contextlib.suppress(StopIteration, json.JSONDecodeError):  # not there, or half of it
+        information = json.loads(next(runtime.glob("jpserver-*.json")).read_text())
+        return information["url"], information["token"]
+
+
+def end(process):
+    """Ask the server to end, which ends its kernels; then end what is left of its group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(20)
+
+
+@pytest.fixture
+def lab(server, tmp_path):
+    """The notebook, open in JupyterLab with its kernel."""
+    address, token, log = server
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for switch in (*CHROMIUM, f"--user-data-dir={tmp_path / 'browser'}"):
+        options.add_argument(switch)
+    with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as page:
+        opened = Lab(page, log)
+        page.get(f"{address}lab/tree/notebooks/{NOTEBOOK}.ipynb?token={token}")
+        opened.until(lambda: opened.script(OPENED), "the notebook opens with its kernel")
+        opened.all("#jp-main-dock-panel .lm-TabBar-tab")[0].click()  # commands go to the notebook that has the focus
+        yield opened
+
+
+def test_notebook_06_runs_and_its_sliders_move_the_picture(lab):
+    lab.script(RUN)
+    assert lab.until(lambda: lab.script(RAN), "all cells run") == "yes"
+    code = [cell for cell in lab.script(CELLS) if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert [output["evalue"] for output in outputs if output["output_type"] == "error"] == []
+    assert all(cell["execution_count"] for cell in code)
+
+    drawn = sum("style.save(" in "".join(cell["source"]) for cell in code)
+    assert drawn
+    lab.until(lambda: len(lab.all(".jp-OutputArea img")) == drawn + 1, f"{drawn} figures and a picture below sliders")
+    lab.until(lambda: lab.script(UNSEEN) == [], "every picture of the page has pixels")
+
+    (picture,), (text,) = lab.all(".widget-image"), lab.all(".widget-html-content")
+    handles, values = lab.all(".widget-slider .noUi-handle"), dict(flip=0.6, window_px=25, classes=4)
+    for handle, change in zip(handles, (dict(flip=0.61), dict(window_px=27), dict(classes=5)), strict=True):
+        assert (lab.bytes(picture), text.text) == explore.picture(**values)
+        values |= change
+        handle.send_keys(webdriver.Keys.ARROW_RIGHT)
+        expected = explore.picture(**values)
+        lab.until(lambda expected=expected: (lab.bytes(picture), text.text) == expected, f"the picture of {values}")
+    assert text.rect["width"] <= picture.rect["width"]  # not cut off
+    assert min(track.size["width"] for track in lab.all(".widget-slider .noUi-target")) > 100  # a pixel for each flip
