@@ -5,6 +5,7 @@ the last in alphabetical order is our `val`: no city stands on two sides.
 """
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ _UNKNOWN = 254  # stands for ids that Cityscapes does not have
 
 
 def read(where, split, *, size=None, limit=None):
-    """One split: images (N, 3, H, W) float32 in [0, 1], labels (N, H, W) uint8, ids (N,), the 19 class names.
+    """One split: a call that reads its pairs, see `folders.agreeing`, their ids (N,), the 19 class names.
 
     size: shorter side in px; full images of 1024 x 2048 px take 25 MB each, at size=256 a split of 2,900 takes 5 GB.
     limit: that many images, mixed over the cities. ValueError or FileNotFoundError name the folder or the file.
@@ -26,9 +27,9 @@ def read(where, split, *, size=None, limit=None):
     dataset, indices = _split(where, split)
     indices = indices[:limit]
     table, names = _train_ids(dataset.classes)
-    paths = [Path(dataset.images[index]) for index in indices]
-    images, labels = folders.stack([_read_pair(dataset, index, table, size) for index in indices], paths)
-    return images, labels, tuple(path.stem.removesuffix("_leftImg8bit") for path in paths), names
+    pairs = [(Path(dataset.images[index]), Path(dataset.targets[index][0])) for index in indices]
+    draw = partial(folders.agreeing, pairs, partial(_read_pair, table=table, size=size))
+    return draw, tuple(path.stem.removesuffix("_leftImg8bit") for path, _ in pairs), names
 
 
 def fingerprint(where):
@@ -79,8 +80,7 @@ def _train_ids(classes):
     return table, tuple(c.name for c in trained)
 
 
-def _read_pair(dataset, index, table, size):
-    path, label_path = Path(dataset.images[index]), Path(dataset.targets[index][0])
+def _read_pair(path, label_path, table, size):
     if not label_path.is_file():
         raise FileNotFoundError(f"{label_path} is missing: unpack {_ARCHIVES['gtFine']} anew")
     image, ids = folders.read_image(path), folders.read_image(label_path)

@@ -1,6 +1,7 @@
-"""Images and labels in memory: embedded sets, real sets by name, or any folder `<split>/{images,labels}` of image files.
+"""Images and labels: embedded sets, real sets by name, or any folder `<split>/{images,labels}` of image files.
 
-Images come as float32 (N, C, H, W) in [0, 1], 16-bit depth kept; labels as uint8 (N, H, W) class ids.
+Images come as float32 (N, C, H, W) in [0, 1], 16-bit depth kept; labels as uint8 (N, H, W) class ids. Both are read-only,
+mapped from files of the cache folder.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import cityscapes, drawn, folders, scenes, synthetic
+from metalib import cityscapes, folders, scenes, stored, synthetic, views
 from metalib.folders import SPLITS, Source
 
 _LAYOUT = "in <split>/{images,labels}"
@@ -70,8 +71,8 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
     if is_embedded(name):
         return _embedded(name, split, size, limit or EMBEDDED_COUNTS[split])
     read = cityscapes.read if name == "cityscapes" else partial(folders.read, source=REAL.get(name))
-    images, masks, ids, names = read(folder(name, root), split, size=size, limit=limit)
-    return Dataset(images, masks, ids, len(names), names)
+    draw, ids, names = read(folder(name, root), split, size=size, limit=limit)
+    return _stored(f"{fingerprint(name, root)}-{split}-{size}-{limit}", draw, ids, names)
 
 
 def fingerprint(name_or_folder, root=None):
@@ -89,7 +90,7 @@ def fingerprint(name_or_folder, root=None):
 
 
 def augment(data):
-    """Six copies of a split: as it is, flipped both ways, and turned by 90, 180 and 270 degrees.
+    """Six copies of a split: as it is, flipped both ways, and turned by 90, 180 and 270 degrees; its images are `views.Turned`.
 
     ValueError: images that are not square.
     """
@@ -98,26 +99,14 @@ def augment(data):
         raise ValueError(
             f"images are {height} x {width} px, right-angle turns need square images: set augment=False, or crop them"
         )
-    turns = (
-        lambda x: x,
-        *(partial(np.flip, axis=axis) for axis in (-1, -2)),
-        *(partial(np.rot90, k=k, axes=(-2, -1)) for k in (1, 2, 3)),
-    )
-    images, masks = (np.concatenate([turn(part) for turn in turns]) for part in (data.images, data.labels))
-    ids = tuple(f"{name}-{i}" for i in range(len(turns)) for name in data.ids)
-    return data._replace(images=images, labels=masks, ids=ids)
+    masks = np.concatenate([turn(data.labels) for turn in views.TURNS])
+    ids = tuple(f"{name}-{i}" for i in range(len(views.TURNS)) for name in data.ids)
+    return data._replace(images=views.Turned(data.images), labels=masks, ids=ids)
 
 
 def standardise(images, ids):
-    """Per-image z-score of (N, C, H, W) float32; ValueError names the id of an image that is constant or holds NaN."""
-    # Paper: silent on intensities; the official code does the same.
-    mean = images.mean(axis=(1, 2, 3), keepdims=True)
-    deviation = images.std(axis=(1, 2, 3), keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(deviation) | (deviation < 1e-7))
-    if len(bad):
-        what = "constant" if np.isfinite(deviation[bad[0]]) else "NaN or infinite in places"
-        raise ValueError(f"image {ids[bad[0]]} is {what}: it cannot be standardised, remove it from the set")
-    return (images - mean) / deviation
+    """All images of `views.Standardised`."""
+    return views.Standardised(images, ids)[:]
 
 
 def standardise_grey(images, least_px=1):
@@ -171,15 +160,20 @@ def is_embedded(name):
 
 @lru_cache(maxsize=32)
 def _embedded(name, split, size, count):
-    images, masks = drawn.load(f"{name}-{split}-{size}-{count}", partial(_draw, name, split, size, count))
     names = scenes.class_names(name) if name in scenes.NAMES else folders.BINARY
-    images = np.moveaxis(images, -1, 1)  # of the same layout whether drawn or read: sums are rounded by it
-    return Dataset(images, masks, tuple(f"{name}-{split}-{index}" for index in range(count)), len(names), names)
+    ids = tuple(f"{name}-{split}-{index}" for index in range(count))
+    return _stored(f"{name}-{split}-{size}-{count}", partial(_draw, name, split, size, count), ids, names)
+
+
+def _stored(name, draw, ids, names):
+    images, masks = stored.load(name, len(ids), draw)
+    return Dataset(np.moveaxis(images, -1, 1), masks, ids, len(names), names)
 
 
 def _draw(name, split, size, count):
-    """Images (N, H, W, C) and labels (N, H, W)."""
+    """Image (H, W, C) and labels (H, W) of each."""
     street, seed = name in scenes.NAMES, SPLITS.index(split)
     draw = partial(scenes.render if street else synthetic.render, name, seed, size=size or (128 if street else 256))
-    images, masks = zip(*(draw(index) for index in range(count)), strict=True)
-    return np.stack([np.moveaxis(folders.to_unit(image, name), 0, -1) for image in images]), np.stack(masks)
+    for index in range(count):
+        image, mask = draw(index)
+        yield np.moveaxis(folders.to_unit(image, name), 0, -1), mask

@@ -140,8 +140,9 @@ GRIDS = {
         *(
             Grid(f"{name} {network}".strip(), ("cl",), (network,), name)
             for name in ("", "mito-like", "nuc-like")
-            for network in ("unet", "unet_longer", "deeplabv3plus", "hrnet")
+            for network in ("unet", "unet_longer", "deeplabv3plus")
         ),
+        Grid("hrnet", ("cl",), ("hrnet",)),
     ),
     "10_effective_pixels": tuple(
         Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
@@ -328,6 +329,23 @@ def results(notebook, profile, data="", source=""):
     return Results(arrays, record["config"], record["provenance"])
 
 
+def parser(module):
+    """Arguments that choose notebooks, profile and data, of the command `python -m <module>`."""
+    wanted = argparse.ArgumentParser(prog=f"python -m {module}", description=__doc__.splitlines()[0])
+    wanted.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"of {', '.join(GRIDS)} (default: all)")
+    wanted.add_argument("--profile", choices=PROFILES, default=profile_name())
+    wanted.add_argument(
+        "--data", default="", help="a data set or a folder (default: the embedded one of each notebook)"
+    )
+    return wanted
+
+
+def chosen(given):
+    """The configurations of all runs behind what `parser` was given, each once: notebooks share runs."""
+    every = (runs(notebook, given.profile, given.data) for notebook in given.notebooks or GRIDS)
+    return list(dict.fromkeys(config for each in every for configs in each.values() for config in configs))
+
+
 def _classes(config):
     return datasets.load(config.data, "val", size=config.size, limit=1).classes
 
@@ -406,29 +424,18 @@ def _one_of(value, known, what):
 def _main():
     from metalib import sweeps
 
-    parser = argparse.ArgumentParser(prog="python -m metalib.experiments", description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"of {', '.join(GRIDS)} (default: all)")
-    parser.add_argument("--profile", choices=PROFILES, default=profile_name())
-    parser.add_argument(
-        "--data", default="", help="a data set or a folder (default: the embedded one of each notebook)"
-    )
-    parser.add_argument(
+    wanted = parser("metalib.experiments")
+    wanted.add_argument(
         "--limit-s", type=float, help="start no run that would end later than this many seconds from now"
     )
-    parser.add_argument("--no-records", action="store_true", help="train only: notebooks that run next write them")
-    given = parser.parse_args()
-    notebooks = given.notebooks or list(GRIDS)
-    planned = dict.fromkeys(  # notebooks share runs
-        config
-        for notebook in notebooks
-        for configs in runs(notebook, given.profile, given.data).values()
-        for config in configs
-    )
-    done = len(sweeps.run(planned, limit_s=given.limit_s))
-    if done == len(planned) and not given.no_records:
-        for notebook in notebooks:
+    wanted.add_argument("--no-records", action="store_true", help="train only: notebooks that run next write them")
+    given = wanted.parse_args()
+    configs = chosen(given)
+    done = len(sweeps.run(configs, limit_s=given.limit_s))
+    if done == len(configs) and not given.no_records:
+        for notebook in given.notebooks or GRIDS:
             results(notebook, given.profile, given.data, "train")
-    print(f"{done} of {len(planned)} runs done" + ("" if done == len(planned) else ": call again to go on"))
+    print(f"{done} of {len(configs)} runs done" + ("" if done == len(configs) else ": call again to go on"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Masks are binary, 0/1 or 0/255; where the folder holds `classes.json`, class ids
 """
 
 import json
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class Source(NamedTuple):
 
 
 def read(where, split, source=None, *, size=None, limit=None):
-    """One split of a folder: images (N, C, H, W) float32 in [0, 1], labels (N, H, W) uint8, ids (N,), class names (K,).
+    """One split of a folder: a call that reads its pairs, see `agreeing`, their ids (N,), and class names (K,).
 
     source: the named set that the folder holds, checked against its counts, side and depth. limit: that many images,
     the first, or of a mixed source a mix. ValueError or FileNotFoundError name the folder or the file.
@@ -48,8 +49,8 @@ def read(where, split, source=None, *, size=None, limit=None):
     if source and source.mixed:
         pairs = sorted(pairs, key=lambda pair: checksum(pair[0].stem))
     pairs = pairs[:limit]
-    parts = [_read_pair(*pair, names, size, source) for pair in pairs]
-    return *stack(parts, [image for image, _ in pairs]), tuple(image.stem for image, _ in pairs), names or BINARY
+    draw = partial(agreeing, pairs, partial(_read_pair, names=names, size=size, source=source))
+    return draw, tuple(image.stem for image, _ in pairs), names or BINARY
 
 
 def files(where):
@@ -101,15 +102,20 @@ def reduce(image, labels, size, path, *, binary):
     return small, labels[factor // 2 :: factor, factor // 2 :: factor].copy()  # a view would keep the large array
 
 
-def stack(parts, paths):
-    """Images (N, C, H, W) and labels (N, H, W) from pairs of them; ValueError names the path whose shape differs."""
-    for (image, _), path in zip(parts, paths, strict=True):
-        if image.shape != parts[0][0].shape:
+def agreeing(pairs, read):
+    """Image (H, W, C) float32 and labels (H, W) uint8 of each of the pairs of files, one by one.
+
+    read: a function of a pair that gives an image (C, H, W) and labels. ValueError names the first image of another shape.
+    """
+    shape = None
+    for path, *other in pairs:
+        image, labels = read(path, *other)
+        shape = shape or image.shape
+        if image.shape != shape:
             raise ValueError(
-                f"{path} has shape {image.shape}, {paths[0]} has {parts[0][0].shape}: images of a split must agree, crop them"
+                f"{path} has shape {image.shape}, {pairs[0][0]} has {shape}: images of a split must agree, crop them"
             )
-    images, masks = zip(*parts, strict=True)
-    return np.stack(images), np.stack(masks)
+        yield np.moveaxis(image, 0, -1), labels
 
 
 def checksum(stem):

@@ -54,10 +54,10 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
 
 def make_all(recipe, labels, ids, seed, **choices):
     """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone."""
-    made = (
-        make(recipe, mask, generator(recipe, seed, name), **choices) for mask, name in zip(labels, ids, strict=True)
-    )
-    return np.stack(list(made))
+    noisy = np.empty(labels.shape, np.uint8)
+    for number, name in enumerate(ids):
+        noisy[number] = make(recipe, labels[number], generator(recipe, seed, name), **choices)
+    return noisy
 
 
 def parse(recipe):
@@ -92,9 +92,9 @@ def check(labels, classes=2):
         raise ValueError(f"labels have dtype {labels.dtype}, expected uint8: convert with labels.astype(numpy.uint8)")
     if labels.ndim < 2 or labels.size == 0:
         raise ValueError(f"labels have shape {labels.shape}, expected (..., H, W) with at least one pixel")
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    wrong = [int(v) for v in present if v >= classes and not (v == IGNORE and classes > 2)]
-    if wrong:
+    known = np.where(labels == IGNORE, 0, labels) if classes > 2 else labels
+    if known.max() >= classes:  # two fast passes; which values they are is asked only of wrong labels
+        wrong = [int(value) for value in np.unique(known) if value >= classes]
         advice = "divide a 0/255 mask by 255" if wrong == [255] else f"map them to 0..{classes - 1}"
         raise ValueError(f"labels hold the values {wrong[:5]}, expected 0..{classes - 1}: {advice}")
 
@@ -114,7 +114,8 @@ def sample(labels, keep, rng, *, classes=2, exact=False, one_sided=False):
         kept = _exact_choice(labels, classes, lambda n: ceil(_decimal(keep) * n), rng)
     else:
         kept = rng.random(labels.shape, dtype=np.float32) < keep
-    return np.where(kept, labels, np.uint8(0 if one_sided else IGNORE))
+    kept = kept.view(np.uint8)
+    return labels * kept if one_sided else labels | (kept - 1)  # 0 - 1 is IGNORE
 
 
 def flip(labels, p, rng, *, classes=2, exact=False):
@@ -125,15 +126,12 @@ def flip(labels, p, rng, *, classes=2, exact=False):
     check(labels, classes)
     p = check_ratio(p, "p")
     draw = rng.random(labels.shape, dtype=np.float32)
-    if exact:
-        moved = _exact_choice(labels, classes, lambda n: floor(_decimal(p) * n), rng)
-    else:
-        moved, draw = draw < p, draw / np.float32(max(p, 1e-30))  # given draw < p, draw / p is uniform again
+    moved = _exact_choice(labels, classes, lambda n: floor(_decimal(p) * n), rng) if exact else draw < p
     if classes == 2:
-        return labels ^ moved.astype(np.uint8)
-    step = 1 + np.minimum(draw * (classes - 1), classes - 2).astype(np.uint8)
-    moved &= labels != IGNORE
-    return np.where(moved, (labels + step.astype(np.uint16)) % classes, labels).astype(np.uint8)
+        return labels ^ moved.view(np.uint8)
+    if not exact:
+        draw /= np.float32(max(p, 1e-30))  # given draw < p, draw / p is uniform again
+    return _moved_on(labels, moved & (labels != IGNORE), draw, classes)
 
 
 def dilate(mask, px=1):
@@ -248,6 +246,15 @@ def _inverse_cdf(labels, matrix, rng):
     for edge in np.cumsum(matrix, axis=1).T[:-1]:
         noisy += draw >= edge[labels]
     return noisy
+
+
+def _moved_on(labels, moved, draw, classes):
+    """Labels of which those `moved` take another class, by `draw`, uniform in [0, 1), which is overwritten."""
+    draw *= classes - 1
+    steps = np.minimum(draw, classes - 2, out=draw).astype(np.uint8) + np.uint8(1)
+    noisy = labels.astype(np.min_scalar_type(2 * classes)) + steps * moved
+    beyond = moved & (noisy >= classes)
+    return (noisy - beyond * noisy.dtype.type(classes)).astype(np.uint8)
 
 
 def _square_filter(rank_filter, mask, px):

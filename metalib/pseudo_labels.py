@@ -50,16 +50,10 @@ def best_threshold(probabilities, k=THRESHOLDS):
     """
     # Paper: Eq. 2 counts both ends in; here, as in the official code, neither the full nor the empty mask is a candidate.
     maps = _check(probabilities)
-    grid = candidate_thresholds(maps, k).reshape(-1, k)
-    flat = maps.reshape(len(grid), -1)
-    mean, span = flat.mean(axis=1), grid[:, -1] - grid[:, 0]
-    below = ((k - 1) * (mean - grid[:, 0]) / np.where(span > 0, span, 1)).astype(int)
-    pairs = np.stack([np.clip(below + more, 1, k - 2) for more in (0, 1)], axis=1)
-    tried = np.take_along_axis(grid, pairs, axis=1)
-    centred = flat - mean[:, None]
-    gain = np.stack([np.where(flat > edge[:, None], centred, 0).sum(axis=1) for edge in tried.T], axis=1)
-    best = np.take_along_axis(tried, gain.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return np.where(span > 0, best, np.nan).reshape(maps.shape[:-2])[()]
+    thresholds = candidate_thresholds(maps, k).reshape(-1, k)
+    flat = maps.reshape(len(thresholds), -1)
+    best = [_nearer_the_mean(*each) for each in zip(flat, flat.mean(axis=1), thresholds, strict=True)]
+    return np.reshape(best, maps.shape[:-2])[()]
 
 
 def edge_threshold(probabilities, edges, k=THRESHOLDS):
@@ -154,9 +148,20 @@ def _check(probabilities):
     maps = np.asarray(probabilities, dtype=np.float64)
     if maps.ndim not in (2, 3) or maps.size == 0:
         raise ValueError(f"probabilities have shape {maps.shape}, expected (N, H, W) or (H, W)")
-    if not np.isfinite(maps).all():
+    if not np.isfinite([maps.min(), maps.max()]).all():
         raise ValueError("probabilities hold NaN or infinite values: lower the learning rate")
     return maps
+
+
+def _nearer_the_mean(values, mean, thresholds):
+    """The candidate that is best of the two beside the mean; nan where all of them are one."""
+    span, last = thresholds[-1] - thresholds[0], len(thresholds) - 2
+    if span == 0:
+        return np.nan
+    below = int((last + 1) * (mean - thresholds[0]) / span)
+    low, high = thresholds[np.clip([below, below + 1], 1, last)]
+    between = values[(values > low) & (values <= high)]  # all that the two masks differ in
+    return low if (between - mean).sum() >= 0 else high
 
 
 def _sums_above(values, weights, edges):

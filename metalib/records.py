@@ -32,32 +32,39 @@ def committed_folder():
 
 
 def cache_folder():
-    """Where finished runs and drawn sets lie: METALIB_CACHE, else `.cache/runs` of the repository."""
+    """Where finished runs and stored sets lie: METALIB_CACHE, else `.cache/runs` of the repository."""
     return Path(os.environ.get("METALIB_CACHE") or Path(__file__).parents[1] / ".cache" / "runs")
 
 
 def atomic_write(path, data):
-    """Write bytes or text to `path` through a temporary file beside it, so that `path` is never half-written.
+    """Write bytes or text to `path`, whole or not at all; see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def atomic_file(path):
+    """A binary file to write to, which becomes `path` when all is written, so that `path` is never half-written.
 
     OSError names the path where its folder is missing, read-only or full; what stood at `path` stays.
     """
-    path = Path(path)
-    data = data.encode() if isinstance(data, str) else data
-    temporary = None
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = file.name
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
-        if temporary:
-            with suppress(OSError):
-                os.unlink(temporary)
         raise OSError(
             error.errno, f"cannot write {path} ({error.strerror}): check free space and permissions of its folder"
         ) from error
+    finally:
+        if temporary:
+            with suppress(OSError):
+                os.unlink(temporary)
 
 
 @contextmanager

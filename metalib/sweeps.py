@@ -35,8 +35,8 @@ class Kind(NamedTuple):
 
 
 CODE = (
-    *("labels", "transition", "synthetic", "scenes", "folders", "cityscapes", "drawn", "datasets"),
-    *("models", "losses", "metrics", "training"),
+    *("labels", "transition", "synthetic", "scenes", "folders", "cityscapes", "stored", "views", "datasets"),
+    *("models", "losses", "metrics", "group", "training"),
 )
 IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
 KINDS = {
@@ -63,8 +63,7 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
     configs = list(configs)
     with pools.pool(scheduler or os.environ.get("METALIB_SCHEDULER"), workers) as pool:
         keys = _keys(configs, pool.ask(_device))
-        todo = {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
-        if todo:
+        if todo := _missing(keys, configs):
             _compute(todo, pool, limit_s)
     rows = [
         asdict(config) | {"key": key} | done
@@ -77,6 +76,22 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
 def key(config):
     """A hash of everything that the result of a run on this machine depends on."""
     return _keys([config])[0]
+
+
+def missing(configs):
+    """{key: configuration} of those whose runs are not cached, with the keys of this machine."""
+    configs = list(configs)
+    return _missing(_keys(configs), configs)
+
+
+def store(name, history):
+    """Cache the history of the run of that key."""
+    # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
+    records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
+
+
+def _missing(keys, configs):
+    return {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
 
 
 def _device():
@@ -139,15 +154,10 @@ def _ended(running):
 def _outcome(future, name):
     try:
         history = future.result()
-        _store(name, history)
+        store(name, history)
         return history.seconds
     except Exception as error:
         return error
-
-
-def _store(name, history):
-    # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
-    records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
 
 
 def _report(errors, total):

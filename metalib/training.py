@@ -1,4 +1,4 @@
-"""One training run: a configuration in, a history out. Data and labels stay in memory, on the device."""
+"""One training run: a configuration in, a history out. Images and labels stay on the device, unless they are too many."""
 
 import time
 from contextlib import nullcontext
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import datasets, labels, losses, metrics, models, transition
+from metalib import datasets, group, labels, losses, metrics, models, transition, views
+
+KEPT_BYTES = 2**31  # images of a split; more of them are read from disk batch by batch
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,22 @@ def train(config, device=None):
 
     On a CPU the same seed and number of threads give the same history; a GPU may differ in the last digits.
 
+    In a process group, see `group`, each process computes a part of every batch.
+
     device: "cuda", "cpu" or None for the best one present. Errors of `datasets.load`, `labels.make` and `models.build`
     name the value at fault; ValueError also where the batch is larger than the training set, or the loss diverges.
     """
     start = time.perf_counter()
     device = torch.device(device or default_device())
-    sets = {split: _load(config, split) for split in datasets.SPLITS}
+    sets = {split: _load(config, split, device) for split in datasets.SPLITS}
     _check_sets(config, sets)
-    images, noisy = _to(device, sets["train"].images), noisy_labels(config, sets["train"])
-    if (noisy == labels.IGNORE).all():
-        raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
-    history = History(device.type, precision(device), loss=[], skipped=0, test={}, example=[], seconds=0.0)
+    noisy = noisy_labels(config, sets["train"])
+    history = History(group.named(device), precision(device), loss=[], skipped=0, test={}, example=[], seconds=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = models.build(config.model, images.shape[1], sets["train"].classes, config.width)
-        network = network.to(device, memory_format=torch.channels_last)
-        _fit(network, config, images, noisy, sets, history)
+        network = models.build(config.model, sets["train"].images.shape[1], sets["train"].classes, config.width)
+        network = group.joined(network.to(device, memory_format=torch.channels_last))
+        _fit(network, config, device, noisy, sets, history)
     history.seconds = time.perf_counter() - start
     return history
 
@@ -146,9 +148,11 @@ def load(config, split):
     return datasets.augment(data) if config.augment and split == "train" else data
 
 
-def _load(config, split):
+def _load(config, split, device):
+    """A split of standardised images: on the device, or if they are too many `views.Standardised`, which go there by batch."""
     data = load(config, split)
-    return data._replace(images=datasets.standardise(data.images, data.ids))
+    images = views.Standardised(data.images, data.ids)
+    return data._replace(images=_to(device, images[:]) if images.nbytes <= KEPT_BYTES else images)
 
 
 def _check_sets(config, sets):
@@ -156,12 +160,14 @@ def _check_sets(config, sets):
     data = sets["train"]
     if config.epochs < 1 or (config.tests is not None and config.tests < 1):
         raise ValueError(f"epochs={config.epochs} and tests={config.tests} must be at least 1")
+    if config.batch < group.size():
+        raise ValueError(f"batch is {config.batch}, fewer than the {group.size()} processes: choose a larger batch")
     if config.batch > len(data.ids):
         raise ValueError(
             f"batch is {config.batch}, the training set has {len(data.ids)} images: choose a smaller batch"
         )
     for split, of in sets.items() if data.classes == 2 else [("train", data)]:
-        absent = [label for label in range(of.classes) if not (of.labels == label).any()]
+        absent = [label for label in range(of.classes) if not any((mask == label).any() for mask in of.labels)]
         if absent:
             raise ValueError(
                 f"class {absent[0]} ({of.names[absent[0]]}) occurs in none of the {len(of.ids)} images of {split}: "
@@ -170,7 +176,8 @@ def _check_sets(config, sets):
 
 
 def _to(device, array):
-    tensor = torch.from_numpy(array).to(device)
+    """An array or a tensor as a tensor on the device, images in channels-last layout."""
+    tensor = torch.as_tensor(array).to(device)
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
@@ -181,14 +188,16 @@ def _autocast(device):
 def _logits(network, images, device, batch):
     network.eval()
     with torch.inference_mode(), _autocast(device):
-        for part in _to(device, images).split(batch):
-            yield network(part).float()
+        for first in range(0, len(images), batch):
+            yield network(_to(device, images[first : first + batch])).float()
 
 
-def _fit(network, config, images, noisy, sets, history):
+def _fit(network, config, device, noisy, sets, history):
     """All optimisation steps and tests of a run; fills the history."""
-    optimiser = sgd(network, config)
-    targets, labelled = _to(images.device, noisy), (noisy != labels.IGNORE).any(axis=(1, 2))
+    labelled = np.array([(mask != labels.IGNORE).any() for mask in noisy])
+    if not labelled.any():
+        raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
+    optimiser, images, targets = sgd(network, config), sets["train"].images, _to(device, noisy)
     batches, per_epoch = _batches(config, len(images))
     tests = config.tests or config.epochs
     due = {round(len(batches) * (number + 1) / tests) for number in range(tests)}
@@ -197,12 +206,13 @@ def _fit(network, config, images, noisy, sets, history):
         epoch = (step - 1) // per_epoch
         optimiser.param_groups[0]["lr"] = config.lr * config.lr_factor ** (epoch // config.lr_step_epochs)
         if labelled[batch].any():
-            losses_so_far.append(_step(network, optimiser, images[batch], targets[batch]))
+            own = group.part(batch)
+            losses_so_far.append(_step(network, optimiser, _to(device, images[own]), targets[own]))
         else:
             history.skipped += 1
         if step in due:
             history.loss = _finite(losses_so_far, config.lr)
-            results, found = _test(network, config, sets, images.device)
+            results, found = _test(network, config, sets, device)
             for name, value in {"epoch": step / per_epoch, **results}.items():
                 history.test.setdefault(name, []).append(value)
     history.example = found[0].tolist()
@@ -222,11 +232,11 @@ def _step(network, optimiser, images, targets):
     network.train()
     with _autocast(images.device):
         logits = network(images)
-    loss = losses.cross_entropy(logits, targets)
+    loss = group.own_loss(losses.cross_entropy(logits, targets), targets)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
-    return loss.detach()
+    return group.mean(loss.detach())
 
 
 def _finite(steps, lr):

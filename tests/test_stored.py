@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from metalib import datasets, drawn, records, synthetic
+from metalib import datasets, records, stored, synthetic
 
 
 def files():
-    return sorted(records.cache_folder().glob("drawn/*/*.npy"))
+    return sorted(records.cache_folder().glob("sets/*/*.npy"))
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def set_of_two():
 
     def draw():
         calls.append(1)
-        return np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.eye(2, dtype=np.uint8)
+        return zip(np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.eye(2, dtype=np.uint8), strict=True)
 
     return draw, calls
 
 
 def test_the_second_call_reads_what_the_first_drew(set_of_two):
     draw, calls = set_of_two
-    first, second = drawn.load("a", draw), drawn.load("a", draw)
+    first, second = stored.load("a", 2, draw), stored.load("a", 2, draw)
     assert len(calls) == 1
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -32,36 +32,36 @@ def test_the_second_call_reads_what_the_first_drew(set_of_two):
         assert type(other) is np.ndarray
         assert not one.flags.writeable
         assert not other.flags.writeable
-    drawn.load("b", draw)
+    stored.load("b", 2, draw)
     assert len(calls) == 2
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_a_file_that_is_not_whole_is_drawn_again(set_of_two, part):
     draw, calls = set_of_two
-    drawn.load("a", draw)
+    stored.load("a", 2, draw)
     file = files()[part]
     file.write_bytes(file.read_bytes()[:-1])
-    np.testing.assert_array_equal(drawn.load("a", draw)[1], np.eye(2))
+    np.testing.assert_array_equal(stored.load("a", 2, draw)[1], np.eye(2))
     file.unlink()
-    np.testing.assert_array_equal(drawn.load("a", draw)[1], np.eye(2))
+    np.testing.assert_array_equal(stored.load("a", 2, draw)[1], np.eye(2))
     assert len(calls) == 3
-    drawn.load("a", draw)
+    stored.load("a", 2, draw)
     assert len(calls) == 3
 
 
 def test_other_code_has_other_files(set_of_two, monkeypatch):
     draw, calls = set_of_two
-    drawn.load("a", draw)
-    monkeypatch.setattr(drawn, "_version", lambda: "other")
-    drawn.load("a", draw)
+    stored.load("a", 2, draw)
+    monkeypatch.setattr(stored, "_version", lambda: "other")
+    stored.load("a", 2, draw)
     assert len(calls) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(set_of_two, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "file" / "below"))
-    np.testing.assert_array_equal(drawn.load("a", set_of_two[0])[1], np.eye(2))
+    np.testing.assert_array_equal(stored.load("a", 2, set_of_two[0])[1], np.eye(2))
 
 
 @pytest.fixture
