@@ -185,9 +185,9 @@ def _convolving(runs, config, name, ours, against):
 
 
 def _prepared(config):
-    data = training._load(config, "train")
+    data = training.load(config, "train")
     network = models.build(config.model, data.images.shape[1], width=config.width)
-    return network, data.images, training.noisy_labels(config, data)
+    return network, datasets.standardise(data.images, data.ids), training.noisy_labels(config, data)
 
 
 def _masks(images, size):

@@ -49,7 +49,9 @@ def main(images="8", memory="3"):
     with TemporaryDirectory() as folder:
         write(Path(folder) / "set", count)
         given = [sys.executable, __file__, "--train", f"{folder}/set", str(int(float(memory) * GIB))]
-        environment = os.environ | {"METALIB_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
+        # Without a fixed threshold glibc keeps ever larger holes between the large arrays of every step.
+        fixed = {"METALIB_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**22)}
+        environment = os.environ | fixed
         done = subprocess.run(given, env=environment, capture_output=True, text=True)
         print(f"{count} images, {images} GiB, under {memory} GiB: {done.stdout.strip() or done.stderr[-800:]}")
 

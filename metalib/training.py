@@ -9,7 +9,7 @@ import torch
 
 from metalib import datasets, group, labels, losses, metrics, models, transition, views
 
-KEPT_BYTES = 2**31  # images of a split; more of them are read from disk batch by batch
+KEPT_BYTES = 2**30  # images of a split; more of them are read from disk batch by batch
 
 
 @dataclass(frozen=True)

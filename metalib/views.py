@@ -54,4 +54,6 @@ class Standardised:
         return len(self.images)
 
     def __getitem__(self, which):
-        return (self.images[which] - self.mean[which]) / self.deviation[which]
+        part = self.images[which] - self.mean[which]
+        part /= self.deviation[which]
+        return part

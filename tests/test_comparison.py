@@ -146,7 +146,7 @@ def computed(monkeypatch):
 
     def compute(todo, pool, limit_s):
         for key, config in todo.items():
-            sweeps._store(key, sweeps._train(config, key))
+            sweeps.store(key, sweeps._train(config, key))
             done.append(config)
 
     monkeypatch.setattr(sweeps, "_compute", compute)
