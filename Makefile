@@ -1,7 +1,7 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures test small units outputs bench lab clean
+.PHONY: help figures report test small units outputs bench lab clean
 
 PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
@@ -39,6 +39,9 @@ else
 figures: $(EXECUTED)/trained ## train what is not cached, redraw every figure, renew the verdicts in README.md
 	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
+
+report: figures ## every notebook and figure in one HTML file, report.html
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.report $(EXECUTED) report.html
 
 test: $(READY) ## lint, then the next three side by side
 	$(RUN) -m ruff check .
