@@ -18,8 +18,9 @@ FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/fi
 # By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
 BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices 13_full_rank
 MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DATA)/classes.json)
-# The diagnosis reads what the others recorded in `figures`, which has no sets of one's own.
+# The diagnosis reads what the others recorded in `figures`, which has no sets of one's own; the start counts verdicts.
 DIAGNOSIS := 08_label_diagnosis
+START := 00_start_here
 OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
 NAMES := $(or $(OTHER),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
@@ -63,8 +64,8 @@ bench: $(READY) ## time every step against a plain version of it, renew the tabl
 	TQDM_DISABLE=1 $(RUN) -m benchmarks.growth
 	$(RUN) -m benchmarks.table .cache/benchmarks.json
 
-lab: $(READY) ## JupyterLab on this machine; figures drawn there go to .cache/lab
-	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks
+lab: $(READY) ## JupyterLab on this machine, at its start page; figures drawn there go to .cache/lab
+	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
 
 clean: ## remove cached runs, executed notebooks and the virtual environment
 	rm -rf .cache $(VENV)
@@ -76,12 +77,13 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) | $(EXECUTED)/trained
 	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
-$(EXECUTED)/$(DIAGNOSIS).ipynb: $(filter-out %/$(DIAGNOSIS).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
+$(EXECUTED)/$(DIAGNOSIS).ipynb: $(filter-out %/$(DIAGNOSIS).ipynb %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
+$(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
 
 # One sweep over the runs of all notebooks, which then find them in the cache.
 $(EXECUTED)/trained: $(CODE) $(READY)
 	@mkdir -p $(EXECUTED)
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(filter-out $(DIAGNOSIS),$(OTHER)) --no-records --profile $(PROFILE) $(PLACE:%=--data=%)
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) --no-records --profile $(PROFILE) $(PLACE:%=--data=%)
 	@touch $@
 
 FORCE:

@@ -140,9 +140,8 @@ GRIDS = {
         *(
             Grid(f"{name} {network}".strip(), ("cl",), (network,), name)
             for name in ("", "mito-like", "nuc-like")
-            for network in ("unet", "unet_longer", "deeplabv3plus")
+            for network in ("unet", "unet_longer", "deeplabv3plus", "hrnet")
         ),
-        Grid("hrnet", ("cl",), ("hrnet",)),
     ),
     "10_effective_pixels": tuple(
         Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
@@ -166,6 +165,8 @@ GRIDS = {
         ),
     ),
 }
+_TOOLS = ("00_start_here", "08_label_diagnosis", "09_your_own_images")
+WITHOUT_RUNS = (*_TOOLS, "01_label_noise", "06_meta_structure_maps")
 # The columns of a table of thresholds; and what a record keeps of each test, where the run has it.
 _THRESHOLDS = {
     "at 0.5": "dice_half",
@@ -341,9 +342,13 @@ def parser(module):
 
 
 def chosen(given):
-    """The configurations of all runs behind what `parser` was given, each once: notebooks share runs."""
-    every = (runs(notebook, given.profile, given.data) for notebook in given.notebooks or GRIDS)
+    """The configurations of all runs behind what `parser` was given, each once: notebooks share runs, and some have none."""
+    every = (runs(notebook, given.profile, given.data) for notebook in _with_runs(given.notebooks))
     return list(dict.fromkeys(config for each in every for configs in each.values() for config in configs))
+
+
+def _with_runs(notebooks):
+    return [notebook for notebook in notebooks or GRIDS if notebook not in WITHOUT_RUNS]
 
 
 def _classes(config):
@@ -433,7 +438,7 @@ def _main():
     configs = chosen(given)
     done = len(sweeps.run(configs, limit_s=given.limit_s))
     if done == len(configs) and not given.no_records:
-        for notebook in given.notebooks or GRIDS:
+        for notebook in _with_runs(given.notebooks):
             results(notebook, given.profile, given.data, "train")
     print(f"{done} of {len(configs)} runs done" + ("" if done == len(configs) else ": call again to go on"))
 

@@ -1,50 +1,98 @@
-"""Segment a folder of images without any label, by iGTT: `python -m metalib.segment IMAGES OUT`.
+"""Segment a folder of images: `python -m metalib.segment IMAGES OUT [--masks MASKS]`, without any label by iGTT.
 
-OUT gets `masks/` (PNG, 0 and 255), `scores/` (TIFF, float32 in [0, 1], foreground above 0.5), `model.safetensors`, and
-`report.json` with the configuration and how the labels went. Nothing is overwritten.
+With masks a network is trained on three of four images, under a recipe of label noise if one is given, and measured on the
+others. OUT gets `masks/` (PNG, 0 and 255), `scores/` (TIFF, float32 in [0, 1], foreground above 0.5), `overlays/` (PNG, the
+outlines on the image), `model.safetensors`, `report.html` (a page to show) and `report.json` (configuration, and how it
+went). Nothing is overwritten.
 """
 
 import argparse
 import warnings
-from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from metalib import folders, igtt, records
+from metalib import baselines, igtt, image_folder, metrics, records, segment_report, supervised, tiles
 
-SUFFIXES = folders._LOSSLESS + folders._LOSSY
 STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
-SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
+TRAIN_PX, TRAIN_TILES = 256, 400  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
+METHODS = ("igtt", "supervised")
+THRESHOLDS = {  # what simpler methods find
+    "Otsu": partial(baselines.otsu, sigma_px=1),
+    "adaptive Gaussian": partial(baselines.adaptive_gaussian, sigma_px=1),
+}
 
 
-def segment(images, out, **changes):
-    """Train on all images of a folder, write masks and scores of the same images into `out`, and return its path.
+def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
+    """Train on the images of a folder, write what was found in the same images into `out`, and return its path.
 
-    images: 8- or 16-bit gray PNG, TIFF or JPEG files of one size. changes: fields of `igtt.IgttConfig`, on top of the preset
-    `improved` at a scale for a CPU. FileExistsError: `out` holds files already. ValueError or FileNotFoundError name what
-    is wrong with the folder or a file. A warning tells of masks that came out empty or full.
+    images: 8- or 16-bit PNG, TIFF or JPEG files of any size, see `image_folder.read`, bright objects on dark ground for
+    iGTT; masks: a folder of masks of the same names. method: "igtt", which learns nothing from masks, or "supervised", which
+    needs them (default: supervised where there are masks); recipe: label noise of supervised training, see `labels.make`.
+    changes: fields of `igtt.IgttConfig`, on top of the preset `improved` at a scale for a CPU.
+    FileExistsError: `out` holds files already. ValueError or FileNotFoundError name what is wrong with a folder, a file or a
+    choice. A warning tells of masks that came out empty or full.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not empty: give a folder that is new")
-    paths, stack = _read(Path(images))
-    config = _configured(len(stack), changes)
-    network, history = igtt.fit(stack, config)
-    scores = igtt.predict(network, stack)
-    masks = scores > 0.5
-    for path, found, mask in zip(paths, scores, masks, strict=True):
-        _write(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
-        _write(out / "scores" / f"{path.stem}.tiff", found)
+    method = method or ("supervised" if masks else "igtt")
+    if method not in METHODS or (method == "supervised" and not masks):
+        raise ValueError(
+            f"method is {method!r}, expected one of {', '.join(METHODS)}, the latter with a folder of masks"
+        )
+    found = image_folder.read(images, masks)
+    network, config, history = _trained(found, method, recipe, changes)
+    scores = [tiles.predict(network, image) for image in found.images]
+    rows = [_row(found, number, scores[number], method) for number in range(len(scores))]
+    report = {"method": method, "recipe": recipe, "config": asdict(config), "provenance": records.environment()}
+    page = segment_report.page(found, scores, THRESHOLDS, rows, report)
+    _write_all(out, found, scores)
     igtt.save(network, config, out / "model.safetensors")
-    report = {"config": asdict(config), "provenance": records.environment(), "history": asdict(history)}
-    records.atomic_write(out / "report.json", records.dumps(report))
-    blank = int((masks.all(axis=(1, 2)) | ~masks.any(axis=(1, 2))).sum())
-    if blank:
-        warnings.warn(f"{blank} of {len(masks)} masks are empty or full: train for more epochs", stacklevel=2)
+    records.atomic_write(out / "report.json", records.dumps(report | {"images": rows, "history": history}))
+    records.atomic_write(out / "report.html", page)
+    _warn_of_blank([score > 0.5 for score in scores])
     return out
+
+
+def fresh(folder):
+    """The folder, or where it holds files already the first of `<folder>-2`, `<folder>-3`, ... that does not."""
+    folder, number = Path(folder), 1
+    while (place := folder if number == 1 else Path(f"{folder}-{number}")).exists() and any(place.iterdir()):
+        number += 1
+    return place
+
+
+def held_out(count, method):
+    """Which of so many images are not trained on, every fourth; none for iGTT, which sees no mask, or for too few."""
+    return list(range(3, count, 4)) if method == "supervised" else []
+
+
+def _trained(found, method, recipe, changes):
+    """The network, its `IgttConfig`, and how training went."""
+    held = held_out(len(found.images), method)
+    used = [number for number in range(len(found.images)) if number not in held]
+    side = min(TRAIN_PX, *(min(found.images[number].shape) for number in used))
+    whole = len({image.shape for image in found.images}) == 1 and max(found.images[0].shape) <= TRAIN_PX
+    parts = [[of[number] for number in used] for of in (found.images, found.masks or ()) if of]
+    stacks = [np.stack(part) if whole else tiles.cut(part, side) for part in parts]
+    chosen = _with_contrast(stacks[0])
+    images, *masks = (stack[chosen] for stack in stacks)
+    config = _configured(len(images), changes)
+    if method == "supervised":
+        network, losses = supervised.fit(images[:, None], masks[0], config, recipe)
+        return network, config, {"loss": losses}
+    network, history = igtt.fit(images[:, None], config)
+    return network, config, asdict(history)
+
+
+def _with_contrast(stack):
+    """Which of the tiles (N, H, W) to train on: those that are not constant, and of too many, some evenly spread."""
+    chosen = np.flatnonzero(np.ptp(stack, axis=(1, 2)) > 0)
+    return chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), TRAIN_TILES)).round().astype(int)]
 
 
 def _configured(count, changes):
@@ -53,33 +101,25 @@ def _configured(count, changes):
     return igtt.preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
 
 
-def _read(folder):
-    """Paths and images (N, 1, H, W) of a folder."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}: give one of images")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"{folder} holds no image: expected files named {', '.join(SUFFIXES)}")
-    twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
-    if twice:
-        raise ValueError(f"{folder} holds two images named {twice[0]}: their masks would have one name, rename one")
-    images = [folders.to_unit(folders.read_image(path), path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape[0] != 1:
-            raise ValueError(f"{path} has {image.shape[0]} channels, expected gray: average them, or take one")
-        if image.shape != images[0].shape:
-            raise ValueError(f"{path} is {_size(image)} px, {paths[0]} is {_size(images[0])}: crop them to one size")
-        if min(image.shape[1:]) < SIDE:
-            raise ValueError(
-                f"{path} is {_size(image)} px, expected sides of at least {SIDE} px: crop less, or enlarge it"
-            )
-        if np.ptp(image) == 0:
-            raise ValueError(f"{path} is constant: there is nothing to segment, remove it")
-    return paths, np.stack(images)
+def _row(found, number, scores, method):
+    """What was found in an image, and where there is a mask, the Dice of each method."""
+    image, of = found.images[number], {method: scores}
+    of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
+    row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
+    if found.masks:
+        row["dice"] = {
+            name: metrics.evaluate(each[None], found.masks[number][None])["dice_half"] for name, each in of.items()
+        }
+        row["held_out"] = number in held_out(len(found.images), method)
+    return row
 
 
-def _size(image):
-    return f"{image.shape[1]} x {image.shape[2]}"
+def _write_all(out, found, scores):
+    for path, image, score in zip(found.paths, found.images, scores, strict=True):
+        mask = score > 0.5
+        _write(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
+        _write(out / "scores" / f"{path.stem}.tiff", score)
+        _write(out / "overlays" / f"{path.stem}.png", segment_report.overlay(image, mask))
 
 
 def _write(path, pixels):
@@ -88,17 +128,28 @@ def _write(path, pixels):
     records.atomic_write(path, iio.imwrite("<bytes>", pixels, extension=path.suffix))
 
 
+def _warn_of_blank(masks):
+    blank = sum(mask.all() or not mask.any() for mask in masks)
+    if blank:
+        warnings.warn(f"{blank} of {len(masks)} masks are empty or full: train for more epochs", stacklevel=3)
+
+
 def _main():
     parser = argparse.ArgumentParser(prog="python -m metalib.segment", description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=Path, help="a folder of gray images of one size; bright is foreground")
-    parser.add_argument("out", type=Path, help="a new folder for masks, scores, model and report")
+    parser.add_argument("images", type=Path, help="a folder of images; without masks, bright is foreground")
+    parser.add_argument("out", type=Path, help="a new folder for masks, scores, overlays, model and report")
+    parser.add_argument("--masks", type=Path, help="a folder of masks, 0/1 or 0/255, named as their images are")
+    parser.add_argument("--method", choices=METHODS, default="", help="default: supervised where there are masks")
+    parser.add_argument("--recipe", default="cl", help="label noise of supervised training, such as rcl_flip:0.4")
     parser.add_argument("--epochs", type=int, help=f"default: enough for {STEPS} optimisation steps")
     parser.add_argument("--width", type=int, help="channels of the U-Net's first level (default: 16)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     changes = {name: value for name in ("epochs", "width", "seed") if (value := getattr(given, name)) is not None}
+    choices = dict(masks=given.masks, method=given.method, recipe=given.recipe)
     try:
-        print(f"{segment(given.images, given.out, **changes)}: masks, scores, model and report written")
+        out = segment(given.images, given.out, **choices, **changes)
+        print(f"{out}: masks, scores, overlays, model and report written")
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
 

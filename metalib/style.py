@@ -11,6 +11,7 @@ from metalib import records
 from metalib.labels import IGNORE, family, parse
 
 COLUMN_IN, PAGE_IN = 3.3, 7.0
+SHEET = Path(__file__).parent / "metalib.mplstyle"
 NOT_LABELLED = "#7FA8C9"
 # The smallest CIE76 distance between two of these under simulated colour blindness is 17.
 COLOURS = {
@@ -45,7 +46,7 @@ _NAMES = {
 
 def use():
     """Apply the project's style sheet to matplotlib."""
-    plt.style.use(Path(__file__).parent / "metalib.mplstyle")
+    plt.style.use(SHEET)
 
 
 def name(recipe):

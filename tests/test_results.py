@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,3 +317,11 @@ def test_the_command_line_tells_what_is_done_and_writes_whole_records_alone():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "5 of 5 runs done\n"
     assert len(records.load(path)["numbers"]["runs"]) == 5
+
+
+def test_every_numbered_notebook_has_runs_or_is_known_to_have_none(monkeypatch, capsys):
+    names = {path.stem for path in Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb")}
+    assert names == {*experiments.GRIDS, *experiments.WITHOUT_RUNS}
+    monkeypatch.setattr("sys.argv", ["experiments", *experiments.WITHOUT_RUNS, "--profile", "smoke"])
+    experiments._main()
+    assert "0 of 0 runs done" in capsys.readouterr().out

@@ -1,0 +1,110 @@
+"""What `segment` found, to look at: outlines on an image, a figure of some images, and a page."""
+
+import base64
+import html
+import io
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+from skimage.segmentation import mark_boundaries
+
+from metalib import style
+
+OUTLINE = (1.0, 0.45, 0.0)
+SHOWN = 4  # images in the figure
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Segmentation of {count} images</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 54rem; margin: auto; padding: 1rem }} img {{ max-width: 100% }}
+table {{ display: block; overflow-x: auto; border-collapse: collapse; font-size: .85rem }}
+th, td {{ border-bottom: 1px solid #ddd; padding: .2rem .8rem .2rem 0; text-align: left }}
+</style></head><body>
+<h1>Segmentation of {count} images</h1>
+<p>{summary}</p>
+<img alt="Images with the outlines of what each method found in them." src="data:image/png;base64,{figure}">
+<h2>By image</h2>
+{table}
+<h2>Files</h2>
+<ul>{files}</ul>
+</body></html>
+"""
+TOLD = {
+    "igtt": "Trained without any label, by iGTT: masks that the network itself proposes are improved round by round.",
+    "supervised": "Trained on masks ({recipe}), every fourth image held out.",
+}
+
+
+def overlay(image, mask):
+    """An image (H, W) in [0, 1], its contrast stretched, with the outlines of a mask (H, W); uint8 (H, W, 3)."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    stretched = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    return (
+        (255 * mark_boundaries(np.stack([stretched] * 3, axis=-1), mask, OUTLINE, mode="inner"))
+        .round()
+        .astype(np.uint8)
+    )
+
+
+def overview(found, scores, thresholds, method):
+    """A figure of the first images: as they are, with the outlines of each method and of their masks."""
+    count = min(SHOWN, len(found.images))
+    titles = ["", method, *thresholds] + ["mask"] * bool(found.masks)
+    figure, axes = plt.subplots(
+        count, len(titles), figsize=(style.PAGE_IN, (style.PAGE_IN / len(titles) + 0.2) * count), squeeze=False
+    )
+    for number, row in enumerate(axes):
+        image = found.images[number]
+        masks = [np.zeros(image.shape, bool), scores[number] > 0.5]
+        masks += [threshold(image[None, None])[0] > 0.5 for threshold in thresholds.values()]
+        masks += [found.masks[number]] if found.masks else []
+        for ax, mask, title in zip(row, masks, titles, strict=True):
+            style.show(ax, overlay(image, mask) / 255, title if number == 0 else "")
+        row[0].set_title(found.paths[number].stem)
+    return figure
+
+
+def page(found, scores, thresholds, rows, report):
+    """The page as HTML, its figure within it; it needs no network."""
+    picture = io.BytesIO()
+    with plt.style.context(style.SHEET):
+        figure = overview(found, scores, thresholds, report["method"])
+        figure.savefig(picture, format="png")
+        plt.close(figure)
+    files = ("masks: PNG, 0 and 255", "scores: TIFF in [0, 1], foreground above 0.5", "overlays: outlines on the image")
+    return PAGE.format(
+        count=len(rows),
+        summary=html.escape(" ".join([TOLD[report["method"]].format(**report), *_summary(rows)])),
+        figure=base64.b64encode(picture.getvalue()).decode(),
+        table=_table(rows, found.about),
+        files="".join(f"<li>{file}</li>" for file in (*files, "model.safetensors, report.json")),
+    )
+
+
+def summary(out):
+    """What the page in a folder of `segment` says of it, in a sentence."""
+    return " ".join(_summary(json.loads((out / "report.json").read_text())["images"]))
+
+
+def _summary(rows):
+    """A sentence on the Dice of each method, over held-out images if there are some."""
+    measured = [row for row in rows if row.get("held_out")] or [row for row in rows if "dice" in row]
+    if not measured:
+        return ["Without masks nothing says how good this is: look at the outlines."]
+    where = f"{'held-out ' * measured[0]['held_out']}image{'s' * (len(measured) > 1)}"
+    means = (f"{name} {np.mean([row['dice'][name] for row in measured]):.3f}" for name in measured[0]["dice"])
+    return [f"Mean Dice over {len(measured)} {where}: {', '.join(means)}."]
+
+
+def _table(rows, about):
+    methods = list(rows[0].get("dice", ()))
+    head = ["file", "foreground", *(f"Dice, {method}" for method in methods)] + ["held out"] * bool(methods)
+    lines = []
+    for row, text in zip(rows, about, strict=True):
+        cells = [text, f"{row['foreground']:.1%}", *(f"{row['dice'][method]:.3f}" for method in methods)]
+        lines.append(cells + ["yes" if row.get("held_out") else ""] * bool(methods))
+    return f"<table>{_line('th', head)}{''.join(_line('td', line) for line in lines)}</table>"
+
+
+def _line(kind, cells):
+    return f"<tr>{''.join(f'<{kind}>{html.escape(cell)}</{kind}>' for cell in cells)}</tr>"
