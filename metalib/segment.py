@@ -81,10 +81,12 @@ def _trained(found, method, recipe, changes):
     stacks = [np.stack(part) if whole else tiles.cut(part, side) for part in parts]
     chosen = _with_contrast(stacks[0])
     images, *masks = (stack[chosen] for stack in stacks)
-    config = _configured(len(images), changes)
     if method == "supervised":
+        # Random light is for iGTT, whose first labels come from a threshold; masks know better.
+        config = _configured(len(images), dict(light=0.0) | changes)
         network, losses = supervised.fit(images[:, None], masks[0], config, recipe)
         return network, config, {"loss": losses}
+    config = _configured(len(images), changes)
     network, history = igtt.fit(images[:, None], config)
     return network, config, asdict(history)
 

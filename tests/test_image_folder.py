@@ -34,7 +34,7 @@ def test_images_become_gray_in_the_unit_interval(folder):
     a, b, c, d, e = found.images
     gray = iio.imread(folder / "images" / "a.png")
     np.testing.assert_allclose(a, gray / 255, rtol=1e-6)
-    np.testing.assert_allclose(b, gray * 300 / 65535, rtol=1e-6)
+    np.testing.assert_allclose(b, gray * 300.0 / 65535, rtol=1e-6)
     np.testing.assert_allclose(c, gray / 255 / 3, rtol=1e-5)
     np.testing.assert_allclose(d, gray / 255, rtol=1e-5)
     assert {image.dtype for image in found.images} == {np.dtype(np.float32)}

@@ -33,7 +33,7 @@ def network():
     with torch.no_grad():
         for layer in network.modules():
             if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-                layer.weight.mul_(8)
+                layer.weight.mul_(30)
         network(torch.randn(2, 1, 64, 64))
     return network.eval()
 
@@ -42,7 +42,7 @@ def test_scores_of_tiles_are_those_of_the_whole_image(network, rng, monkeypatch)
     monkeypatch.setattr(tiles.training, "precision", lambda device: "float32")
     image = rng.random((250, 131), dtype=np.float32)
     whole = igtt.predict(network, image[None, None], device="cpu")[0]
-    assert whole.std() > 0.01
+    assert whole.std() > 0.05
     np.testing.assert_array_equal(tiles.predict(network, image), whole)
     np.testing.assert_allclose(tiles.predict(network, image, tile_px=64), whole, atol=1e-5)
     assert abs(tiles.predict(network, image, tile_px=64, margin_px=0) - whole).max() > 1e-3
