@@ -6,7 +6,7 @@ import numpy as np
 from metalib import datasets, records
 
 IMAGES, SIZE_PX = 8, 96
-EPOCHS = {"smoke": 2, "quick": 100, "long": 100, "paper": 100}
+EPOCHS = {"smoke": 2, "quick": 50, "long": 50, "paper": 50}
 
 
 def write(folder, profile):

@@ -105,7 +105,7 @@ def _configured(count, changes):
 
 def _row(found, number, scores, method):
     """What was found in an image, and where there is a mask, the Dice of each method."""
-    image, of = found.images[number], {method: scores}
+    image, of = found.images[number], {segment_report.NAMES[method]: scores}
     of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
     row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
     if found.masks:

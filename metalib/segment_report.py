@@ -29,6 +29,7 @@ th, td {{ border-bottom: 1px solid #ddd; padding: .2rem .8rem .2rem 0; text-alig
 <ul>{files}</ul>
 </body></html>
 """
+NAMES = {"igtt": "iGTT", "supervised": "U-Net"}  # of methods, in figures and tables
 TOLD = {
     "igtt": "Trained without any label, by iGTT: masks that the network itself proposes are improved round by round.",
     "supervised": "Trained on masks ({recipe}), every fourth image held out.",
@@ -49,7 +50,7 @@ def overlay(image, mask):
 def overview(found, scores, thresholds, method):
     """A figure of the first images: as they are, with the outlines of each method and of their masks."""
     count = min(SHOWN, len(found.images))
-    titles = ["", method, *thresholds] + ["mask"] * bool(found.masks)
+    titles = ["", NAMES[method], *thresholds] + ["mask"] * bool(found.masks)
     figure, axes = plt.subplots(
         count, len(titles), figsize=(style.PAGE_IN, (style.PAGE_IN / len(titles) + 0.2) * count), squeeze=False
     )

@@ -256,12 +256,12 @@ def test_masks_train_a_network_that_is_measured_on_images_it_has_not_seen(folder
     assert [row["held_out"] for row in rows] == [number in (3, 7) for number in range(8)]
     for number, row in enumerate(rows):
         found, truth = iio.imread(out / "masks" / f"cell.{number}.png") > 0, discs(number)[1]
-        assert row["dice"]["supervised"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+        assert row["dice"]["U-Net"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()))
         assert row["foreground"] == pytest.approx(found.mean())
-    assert np.mean([row["dice"]["supervised"] for row in rows]) > 0.9
+    assert np.mean([row["dice"]["U-Net"] for row in rows]) > 0.9
     page = (out / "report.html").read_text()
-    mean = np.mean([rows[number]["dice"]["supervised"] for number in (3, 7)])
-    assert f"Mean Dice over 2 held-out images: supervised {mean:.3f}, Otsu" in page
+    mean = np.mean([rows[number]["dice"]["U-Net"] for number in (3, 7)])
+    assert f"Mean Dice over 2 held-out images: U-Net {mean:.3f}, Otsu" in page
     assert "cell.3.png: 32 x 48 px, 8 bit, gray" in page
     assert segment.segment_report.summary(out) in page
 
@@ -270,7 +270,7 @@ def test_with_masks_igtt_is_measured_and_learns_nothing_from_them(folder, masks,
     told = segment.segment(folder, tmp_path / "told", masks=masks, method="igtt", **SMALL)
     alone = segment.segment(folder, tmp_path / "alone", **SMALL)
     assert (told / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
-    assert "Mean Dice over 8 images: igtt" in (told / "report.html").read_text()
+    assert "Mean Dice over 8 images: iGTT" in (told / "report.html").read_text()
     assert "Without masks nothing says how good this is" in (alone / "report.html").read_text()
 
 
