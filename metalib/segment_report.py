@@ -32,7 +32,7 @@ th, td {{ border-bottom: 1px solid #ddd; padding: .2rem .8rem .2rem 0; text-alig
 NAMES = {"igtt": "iGTT", "supervised": "U-Net"}  # of methods, in figures and tables
 TOLD = {
     "igtt": "Trained without any label, by iGTT: masks that the network itself proposes are improved round by round.",
-    "supervised": "Trained on masks ({recipe}), every fourth image held out.",
+    "supervised": "Trained on masks under the recipe {recipe}, every fourth image held out.",
 }
 
 
