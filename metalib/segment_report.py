@@ -7,6 +7,7 @@ import json
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from skimage.segmentation import mark_boundaries
 
 from metalib import style
@@ -47,14 +48,12 @@ def overlay(image, mask):
     )
 
 
-def overview(found, scores, thresholds, method):
-    """A figure of the first images: as they are, with the outlines of each method and of their masks."""
+def overview(figure, found, scores, thresholds, method):
+    """Fill a figure with the first images: as they are, with the outlines of each method and of their masks."""
     count = min(SHOWN, len(found.images))
     titles = ["", NAMES[method], *thresholds] + ["mask"] * bool(found.masks)
-    figure, axes = plt.subplots(
-        count, len(titles), figsize=(style.PAGE_IN, (style.PAGE_IN / len(titles) + 0.2) * count), squeeze=False
-    )
-    for number, row in enumerate(axes):
+    figure.set_size_inches(style.PAGE_IN, (style.PAGE_IN / len(titles) + 0.2) * count)
+    for number, row in enumerate(figure.subplots(count, len(titles), squeeze=False)):
         image = found.images[number]
         masks = [np.zeros(image.shape, bool), scores[number] > 0.5]
         masks += [threshold(image[None, None])[0] > 0.5 for threshold in thresholds.values()]
@@ -62,16 +61,15 @@ def overview(found, scores, thresholds, method):
         for ax, mask, title in zip(row, masks, titles, strict=True):
             style.show(ax, overlay(image, mask) / 255, title if number == 0 else "")
         row[0].set_title(found.paths[number].stem)
-    return figure
 
 
 def page(found, scores, thresholds, rows, report):
     """The page as HTML, its figure within it; it needs no network."""
     picture = io.BytesIO()
     with plt.style.context(style.SHEET):
-        figure = overview(found, scores, thresholds, report["method"])
+        figure = Figure()  # none of pyplot, which shows its own in a notebook
+        overview(figure, found, scores, thresholds, report["method"])
         figure.savefig(picture, format="png")
-        plt.close(figure)
     files = ("masks: PNG, 0 and 255", "scores: TIFF in [0, 1], foreground above 0.5", "overlays: outlines on the image")
     return PAGE.format(
         count=len(rows),

@@ -1,4 +1,4 @@
-"""Notebook 06 in a real JupyterLab and a headless browser: it runs, its figures show, its sliders move the picture."""
+"""Notebooks in a real JupyterLab and a headless browser: they run, their figures show, the sliders of 06 move its picture."""
 
 import contextlib
 import json
@@ -101,9 +101,15 @@ def until(condition, what, log):
 
 
 @pytest.fixture
-def root(tmp_path):
+def name(request):
+    """The notebook that is opened."""
+    return getattr(request, "param", NOTEBOOK)
+
+
+@pytest.fixture
+def root(name, tmp_path):
     """A copy of the notebook and of the figures that it shows, since JupyterLab saves by itself."""
-    for path in (ROOT / "notebooks" / f"{NOTEBOOK}.ipynb", *(ROOT / "figures").glob(f"{NOTEBOOK}*.png")):
+    for path in (ROOT / "notebooks" / f"{name}.ipynb", *(ROOT / "figures").glob(f"{name}*.png")):
         copy = tmp_path / "root" / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -153,7 +159,7 @@ def end(process):
 
 
 @pytest.fixture
-def lab(server, tmp_path):
+def lab(name, server, tmp_path):
     """The notebook, open in JupyterLab with its kernel."""
     address, token, log = server
     options = webdriver.ChromeOptions()
@@ -162,25 +168,33 @@ def lab(server, tmp_path):
         options.add_argument(switch)
     with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as page:
         opened = Lab(page, log)
-        page.get(f"{address}lab/tree/notebooks/{NOTEBOOK}.ipynb?token={token}")
+        page.get(f"{address}lab/tree/notebooks/{name}.ipynb?token={token}")
         opened.until(lambda: opened.script(OPENED), "the notebook opens with its kernel")
         opened.all("#jp-main-dock-panel .lm-TabBar-tab")[0].click()  # commands go to the notebook that has the focus
         yield opened
 
 
-def test_notebook_06_runs_and_its_sliders_move_the_picture(lab):
+def runs_and_shows_its_figures(lab, others=0):
+    """Run All ends without an error, and every figure that is saved, and so many other pictures, can be seen."""
     lab.script(RUN)
     assert lab.until(lambda: lab.script(RAN), "all cells run") == "yes"
     code = [cell for cell in lab.script(CELLS) if cell["cell_type"] == "code"]
     outputs = [output for cell in code for output in cell["outputs"]]
     assert [output["evalue"] for output in outputs if output["output_type"] == "error"] == []
     assert all(cell["execution_count"] for cell in code)
-
     drawn = sum("style.save(" in "".join(cell["source"]) for cell in code)
     assert drawn
-    lab.until(lambda: len(lab.all(".jp-OutputArea img")) == drawn + 1, f"{drawn} figures and a picture below sliders")
+    lab.until(lambda: len(lab.all(".jp-OutputArea img")) == drawn + others, f"{drawn} figures and {others} others")
     lab.until(lambda: lab.script(UNSEEN) == [], "every picture of the page has pixels")
 
+
+@pytest.mark.parametrize("name", ["00_start_here", "09_your_own_images"], indirect=True)
+def test_a_notebook_runs_and_shows_its_figures(lab):
+    runs_and_shows_its_figures(lab)
+
+
+def test_notebook_06_runs_and_its_sliders_move_the_picture(lab):
+    runs_and_shows_its_figures(lab, others=1)  # the one below the sliders
     (picture,), (text,) = lab.all(".widget-image"), lab.all(".widget-html-content")
     handles, values = lab.all(".widget-slider .noUi-handle"), dict(flip=0.6, window_px=25, classes=4)
     for handle, change in zip(handles, (dict(flip=0.61), dict(window_px=27), dict(classes=5)), strict=True):

@@ -4,7 +4,9 @@ import base64
 import json
 import re
 
+import imageio.v3 as iio
 import nbformat
+import numpy as np
 import pytest
 from nbformat import v4
 
@@ -87,3 +89,32 @@ def test_every_heading_is_below_that_of_the_page(page):
 def test_a_folder_without_executed_notebooks_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="run `make figures` first"):
         report.report(tmp_path, tmp_path)
+
+
+def test_it_fits_a_phone(tmp_path):
+    lab = pytest.importorskip("test_jupyterlab")
+    if not (lab.BROWSER and lab.DRIVER):
+        pytest.skip("no Chromium with its driver: apt-get install chromium chromium-driver")
+    wide = base64.b64encode(iio.imwrite("<bytes>", np.zeros((40, 2000), np.uint8), extension=".png")).decode()
+    executed(
+        tmp_path,
+        "01_first",
+        v4.new_markdown_cell(
+            "# First\n\n$$\\sum_x x$$\n\n" + "|".join(["", *["a_wide_column"] * 20, ""]) + "\n" + "|---" * 20 + "|"
+        ),
+        v4.new_code_cell(
+            "x", outputs=[v4.new_output("display_data", {"image/png": wide}), v4.new_output("stream", text="x" * 500)]
+        ),
+    )
+    records.atomic_write(tmp_path / "claims.json", json.dumps([ROW]))
+    records.atomic_write(tmp_path / "report.html", report.report(tmp_path, tmp_path))
+    options = lab.webdriver.ChromeOptions()
+    options.binary_location = lab.BROWSER
+    for switch in (*lab.CHROMIUM, f"--user-data-dir={tmp_path / 'browser'}"):
+        options.add_argument(switch)
+    with lab.webdriver.Chrome(options, lab.webdriver.ChromeService(lab.DRIVER)) as page:
+        phone = dict(width=390, height=800, deviceScaleFactor=2, mobile=True)
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        page.get((tmp_path / "report.html").as_uri())
+        assert page.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+        assert page.execute_script("return [...document.images].map(image => image.naturalWidth > 0)") == [True, True]
