@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import imageio.v3 as iio
 import numpy as np
 
-from metalib import folders
+from metalib import folders, records
 
 SUFFIXES = folders._LOSSLESS + folders._LOSSY
 SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
@@ -39,9 +40,9 @@ def read(folder, masks=None):
     return Images(paths, images, found, about)
 
 
-def read_scores(path):
-    """Scores float32 (H, W) as `segment` wrote them."""
-    return folders.read_image(path)
+def write(path, pixels):
+    """Write pixels (H, W) or (H, W, C) as the suffix of the path says, whole or not at all."""
+    records.atomic_write(path, iio.imwrite("<bytes>", pixels, extension=path.suffix))
 
 
 def _paths(folder):

@@ -1,9 +1,8 @@
 """The images that stand for somebody's own in notebook 09: drawn nuclei, written as files."""
 
-import imageio.v3 as iio
 import numpy as np
 
-from metalib import datasets, records
+from metalib import datasets, image_folder
 
 IMAGES, SIZE_PX = 8, 96
 EPOCHS = {"smoke": 2, "quick": 50, "long": 50, "paper": 50}
@@ -15,7 +14,7 @@ def write(folder, profile):
     places = folder / profile / "images", folder / profile / "masks"
     for number, (image, mask) in enumerate(zip(data.images[:, 0], data.labels, strict=True)):
         for place, pixels in zip(places, ((65535 * image).round().astype(np.uint16), 255 * mask), strict=True):
-            records.atomic_write(place / f"nuclei_{number}.png", iio.imwrite("<bytes>", pixels, extension=".png"))
+            image_folder.write(place / f"nuclei_{number}.png", pixels)
     return places
 
 

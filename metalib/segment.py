@@ -105,10 +105,10 @@ def _configured(count, changes):
 
 def _row(found, number, scores, method):
     """What was found in an image, and where there is a mask, the Dice of each method."""
-    image, of = found.images[number], {segment_report.NAMES[method]: scores}
-    of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
     row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
     if found.masks:
+        image, of = found.images[number], {segment_report.NAMES[method]: scores}
+        of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
         row["dice"] = {
             name: metrics.evaluate(each[None], found.masks[number][None])["dice_half"] for name, each in of.items()
         }
@@ -119,15 +119,9 @@ def _row(found, number, scores, method):
 def _write_all(out, found, scores):
     for path, image, score in zip(found.paths, found.images, scores, strict=True):
         mask = score > 0.5
-        _write(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
-        _write(out / "scores" / f"{path.stem}.tiff", score)
-        _write(out / "overlays" / f"{path.stem}.png", segment_report.overlay(image, mask))
-
-
-def _write(path, pixels):
-    import imageio.v3 as iio
-
-    records.atomic_write(path, iio.imwrite("<bytes>", pixels, extension=path.suffix))
+        image_folder.write(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
+        image_folder.write(out / "scores" / f"{path.stem}.tiff", score)
+        image_folder.write(out / "overlays" / f"{path.stem}.png", segment_report.overlay(image, mask))
 
 
 def _warn_of_blank(masks):

@@ -4,10 +4,8 @@ import numpy as np
 
 from metalib import datasets, igtt, training
 
-TILE_PX, MARGIN_PX = (
-    512,
-    96,
-)  # the margin is beyond what a pixel of the U-Net sees, 94 px; both are multiples of its stride
+# The margin is beyond what a pixel of the U-Net sees, 94 px; both are multiples of its stride.
+TILE_PX, MARGIN_PX = 512, 96
 
 
 def cut(images, side):
