@@ -21,8 +21,12 @@ MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DA
 # The diagnosis reads what the others recorded in `figures`, which has no sets of one's own; the start counts verdicts.
 DIAGNOSIS := 08_label_diagnosis
 START := 00_start_here
-OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),,$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
-NAMES := $(or $(OTHER),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))))
+OWN := 09_your_own_images
+# What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now.
+RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
+OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
+# The longest comes first, since two run at a time.
+NAMES := $(or $(OTHER),$(OWN) $(filter-out $(OWN),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
 STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FIGURES)/$(n)*.png),,$(n))),$(NAMES))
@@ -37,7 +41,7 @@ figures: # the real sets of METALIB_DATA, or ../shared/data
 	$(MAKE) figures DATA=nuc
 	$(MAKE) figures DATA=street
 else
-figures: $(EXECUTED)/trained ## train what is not cached, redraw every figure, renew the verdicts in README.md
+figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing), redraw every figure, renew the verdicts
 	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
 
@@ -74,16 +78,16 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 	$(if $(PUBLISHED),$(RUN) -m metalib.readme,@echo "figures and verdicts are in $(FIGURES)")
 	@touch $@
 
-$(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) | $(EXECUTED)/trained
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
+$(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) $(wildcard $(RUNS)) | $(EXECUTED)/trained
+	$(RUNS:%=METALIB_SOURCE="$(abspath %)") METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
-$(EXECUTED)/$(DIAGNOSIS).ipynb: $(filter-out %/$(DIAGNOSIS).ipynb %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
+$(EXECUTED)/$(DIAGNOSIS).ipynb: $(filter-out %/$(DIAGNOSIS).ipynb %/$(START).ipynb %/$(OWN).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
 $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
 
-# One sweep over the runs of all notebooks, which then find them in the cache.
+# One sweep over the runs of all notebooks, which then find them in the cache; with a file of runs, a count of what it holds.
 $(EXECUTED)/trained: $(CODE) $(READY)
 	@mkdir -p $(EXECUTED)
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) --no-records --profile $(PROFILE) $(PLACE:%=--data=%)
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) $(or $(RUNS:%=--limit-s=0 --runs=%),--no-records) --profile $(PROFILE) $(PLACE:%=--data=%)
 	@touch $@
 
 FORCE:

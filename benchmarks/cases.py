@@ -13,9 +13,9 @@ import torch
 from skimage.morphology import skeletonize
 
 from benchmarks import baselines, machine
-from metalib import datasets, density, experiments, labels, metrics, models, pseudo_labels, sweeps, training
+from metalib import datasets, density, grids, labels, metrics, models, pseudo_labels, sweeps, training
 
-QUICK = experiments.runs("02_training_curves", "quick")["rcl_flip:0.45"][0]
+QUICK = grids.runs("02_training_curves", "quick")["rcl_flip:0.45"][0]
 PLANNED = replace(QUICK, model="unet", width=16, size=128, batch=16)  # what the quick profile was planned with
 BFLOAT16 = 0.05  # how far a loss may be from that of float32, where the CPU computes convolutions in bfloat16
 

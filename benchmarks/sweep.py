@@ -11,7 +11,7 @@ from itertools import chain, islice
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from metalib import experiments, pools, sweeps
+from metalib import grids, pools, sweeps
 
 RUNS, NOTEBOOK, PROFILE = 16, "02_training_curves", "quick"
 
@@ -24,7 +24,7 @@ def timed(call):
 
 
 def main():
-    configs = list(islice(chain(*experiments.runs(NOTEBOOK, PROFILE).values()), RUNS))
+    configs = list(islice(chain(*grids.runs(NOTEBOOK, PROFILE).values()), RUNS))
     processes = pools.Processes().count
     os.environ.pop("METALIB_SCHEDULER", None)
     started, _ = timed(lambda: subprocess.run([sys.executable, "-c", "import metalib.sweeps"], check=True))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from metalib import claims, style
-from metalib.experiments import EIGENVALUES, critical_recipes
+from metalib.grids import EIGENVALUES, critical_recipes
 from metalib.statements import LARGEST_GAP, SAME_MIOU, run_name
 
 SAME_PRESET = 2  # Dice points that count as the same in the comparison of text and code

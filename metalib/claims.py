@@ -120,8 +120,18 @@ def load(path=None):
     return json.loads(Path(path or records.committed_folder() / "claims.json").read_text())
 
 
+def is_embedded(row):
+    """Was a statement measured on images that this project draws?"""
+    return row["data"].endswith("-like") or row["data"] == "circle"
+
+
+def is_real(row):
+    """Was it measured, on other images?"""
+    return bool(row["seeds"]) and not is_embedded(row)
+
+
 def markdown(rows):
-    """The tables of README.md: one a notebook, embedded data beside real ones."""
+    """The tables of RESULTS.md: one a notebook, embedded data beside real ones."""
     notebooks = {}
     for row in rows:
         notebooks.setdefault((row["notebook"], row["profile"]), []).append(row)
@@ -131,8 +141,7 @@ def markdown(rows):
 def _markdown_of(notebook, profile, rows):
     sides = {}
     for row in rows:
-        embedded = row["data"].endswith("-like") or row["data"] == "circle"
-        sides.setdefault("embedded" if embedded else row["data"], []).append(row)
+        sides.setdefault("embedded" if is_embedded(row) else row["data"], []).append(row)
     shown = [side for side in sides.values() if any(row["seeds"] for row in side)]
     titles = [f"{Counter(row['data'] for row in side).most_common(1)[0][0]}, n = {side[0]['seeds']}" for side in shown]
     head = f"| statement | paper | {' | verdict | '.join(titles)} | verdict |"

@@ -1,7 +1,8 @@
 """Run a notebook by papermill: `python -m metalib.execute notebooks/01_label_noise.ipynb OUT.ipynb profile=smoke`.
 
 The output appears only when every cell ran. An unknown parameter is an error (papermill alone only warns). With --sync
-the outputs of checked cells go back into the notebook itself, where nbval compares them with what it computes.
+the outputs of checked cells go back into the notebook itself, where nbval compares them with what it computes. A notebook
+that is drawn from a file of runs, and needs one that is not in it, ends there and says so.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from metalib import records
+from metalib import records, run_files
 
 CHECKED = "nbval-check-output"
 _QUIET = ["--IPKernelApp.log_level=ERROR"]  # it warns of unencrypted messages, which stay on this machine
@@ -69,7 +70,13 @@ def _main():
     parser.add_argument("--sync", action="store_true", help="bring the outputs of checked cells back into the notebook")
     given = parser.parse_intermixed_args()
     start = time.perf_counter()
-    execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
+    try:
+        execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
+    except papermill.PapermillExecutionError as error:
+        if error.ename != run_files.MissingRun.__name__:
+            raise
+        print(f"{given.notebook.stem}: drawn as far as its runs are there; {error.evalue}")
+        return
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{given.notebook.stem}: {time.perf_counter() - start:.0f} s, peak memory of a process {peak_mib:.0f} MiB")
 

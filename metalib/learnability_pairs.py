@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from metalib import clean_subset, datasets, experiments, labels, structure
+from metalib import clean_subset, datasets, experiments, grids, labels, structure
 
 CLEAN_MASKS = 8  # how many of the images have a clean mask in the second mode
 # Notebooks with trained networks; runs of one configuration that stand in several count once.
@@ -120,7 +120,7 @@ def _fitted(config):
 
 
 def _few(config):
-    return config["train"] is not None and config["train"] < max(experiments.TRAINING_IMAGES)
+    return config["train"] is not None and config["train"] < max(grids.TRAINING_IMAGES)
 
 
 def _features(config):

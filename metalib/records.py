@@ -110,9 +110,9 @@ def load(path):
     return record
 
 
-def dumps(value):
+def dumps(value, indent=1):
     """Indented JSON that every reader takes: NaN, which JSON has not, becomes null; ValueError for infinite numbers."""
-    return json.dumps(_without_nan(value), indent=1, allow_nan=False)
+    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
 
 
 def _without_nan(value):

@@ -1,14 +1,14 @@
 """The paper's statements about label families, applied to `experiments.Results`: one function a statement or figure.
 
 Each returns {id: (claim, what the paper says, `claims.Verdict`)}. `prefix` chooses a grid of runs, "" for the main one:
-another network, or another data set (see `experiments.GRIDS`).
+another network, or another data set (see `grids.GRIDS`).
 """
 
 import numpy as np
 from scipy import stats
 
 from metalib import claims, datasets, metrics, style, transition
-from metalib.experiments import matching_recipe
+from metalib.grids import matching_recipe
 from metalib.labels import parse
 
 LARGEST_GAP = 7  # Dice points between CL and RCL, the largest that the paper finds

@@ -55,7 +55,8 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
     Columns: the fields of the configurations (`training.TrainConfig`, `comparison.MethodConfig`), those of their
     histories, and `key`. scheduler: address of a Dask scheduler whose workers compute (default: METALIB_SCHEDULER, else
     processes of this machine). workers: runs at a time (default: one a core, or one on a GPU; on a cluster, all that it
-    has room for). limit_s: start no run that would likely end later than this; rows not reached are left out.
+    has room for). limit_s: start no run that would likely end later than this; rows not reached are left out, and the index
+    tells the places of the others.
     RuntimeError after all other runs ended, naming the run that failed; and where no scheduler answers.
     """
     import pandas as pd  # here, as every process of a sweep imports this module, and needs no table
@@ -63,14 +64,16 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
     configs = list(configs)
     with pools.pool(scheduler or os.environ.get("METALIB_SCHEDULER"), workers) as pool:
         keys = _keys(configs, pool.ask(_device))
-        if todo := _missing(keys, configs):
+        found = _found(keys, configs)
+        if todo := {key: config for key, config in zip(keys, configs, strict=True) if key not in found}:
             _compute(todo, pool, limit_s)
-    rows = [
-        asdict(config) | {"key": key} | done
-        for key, config in zip(keys, configs, strict=True)
-        if (done := _read(key, config)) is not None
-    ]
-    return pd.DataFrame(rows)
+            found |= _found(todo.keys(), todo.values())
+    rows = {
+        place: asdict(config) | {"key": key} | found[key]
+        for place, (key, config) in enumerate(zip(keys, configs, strict=True))
+        if key in found
+    }
+    return pd.DataFrame(list(rows.values()), index=list(rows))
 
 
 def key(config):
@@ -81,7 +84,9 @@ def key(config):
 def missing(configs):
     """{key: configuration} of those whose runs are not cached, with the keys of this machine."""
     configs = list(configs)
-    return _missing(_keys(configs), configs)
+    keys = _keys(configs)
+    found = _found(keys, configs)
+    return {key: config for key, config in zip(keys, configs, strict=True) if key not in found}
 
 
 def store(name, history):
@@ -90,8 +95,10 @@ def store(name, history):
     records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
 
 
-def _missing(keys, configs):
-    return {key: config for key, config in zip(keys, configs, strict=True) if _read(key, config) is None}
+def _found(keys, configs):
+    """{key: what is cached of its run} of those that are."""
+    read = ((key, _read(key, config)) for key, config in zip(keys, configs, strict=True))
+    return {key: history for key, history in read if history is not None}
 
 
 def _device():
@@ -199,7 +206,8 @@ def _path(name):
 def _read(name, config):
     """The stored history of a run, or None where there is none that can be read."""
     try:
-        return asdict(
+        # `asdict` would copy every number of it, one by one.
+        return vars(
             KINDS[type(config)].history(**{k: v for k, v in records.load(_path(name)).items() if k != "schema"})
         )
     except FileNotFoundError:

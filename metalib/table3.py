@@ -28,7 +28,7 @@ _COLUMNS = {
 
 
 class Methods(NamedTuple):
-    """Rows of `ROWS`; `prefix` and `data` as in `experiments.Grid`."""
+    """Rows of `ROWS`; `prefix` and `data` as in `grids.Grid`."""
 
     prefix: str
     rows: tuple
@@ -90,6 +90,7 @@ _IGTT = {
 ROWS = _PLAIN | {"DFC": ("dfc", {}), "AC": ("ac", {})} | {name: ("igtt", of) for name, of in _IGTT.items()}
 TABLE = (*_PLAIN, "DFC", "AC", "iGTT", "iGTT, no EMS", "iGTT+", "iGTT+, no EMS", "iGTT+, never refreshed")
 LONG = ("iGTT, official", "iGTT, long", *ABLATIONS, *PAPER_ABLATIONS)  # left out of the quick profile
+LONG_ELSEWHERE = ("iGTT, no EMS", "iGTT+, no EMS")  # left out of it on the sets that stand beside the default
 CHOICES = (
     "iGTT",
     "iGTT, no EMS",
@@ -137,7 +138,7 @@ def runs(grid, profile, scale, seeds):
     shared = {name: getattr(scale, name) for name in ("data", "size", "test", "augment")}
     planned = {}
     for row in grid.rows:
-        if row in LONG and profile == "quick":
+        if profile == "quick" and row in LONG + LONG_ELSEWHERE * bool(grid.data):
             continue
         method, options = ROWS[row]
         changes = _SCALE[profile].get(options.get("preset", method), {}) | _SCALE[profile].get(row, {})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from metalib import ac, baselines, comparison, datasets, dfc, experiments, igtt, metrics, records, sweeps, table3
+from metalib import ac, baselines, comparison, datasets, dfc, experiments, grids, igtt, metrics, records, sweeps, table3
 from metalib.comparison import MethodConfig
 from metalib.training import TrainConfig
 
@@ -20,7 +20,7 @@ SMALL = {
 }
 LEARN = tuple(SMALL)
 NETWORK = TrainConfig(size=32, width=4, train=4, val=2, test=2, augment=False, epochs=1, batch=4)
-PROFILES = experiments.PROFILES
+PROFILES = grids.PROFILES
 
 
 def method(name, seed=0, **options):
@@ -211,8 +211,8 @@ def test_the_key_of_a_run_follows_the_code_behind_its_kind_alone(tmp_path, monke
 
 
 def test_a_record_of_networks_and_methods_comes_back(computed, monkeypatch):
-    grids = (table3.Methods("", ("Otsu", "iGTT", "iGTT+")), experiments.Grid("unet", ("cl",)))
-    monkeypatch.setitem(experiments.GRIDS, "x", grids)
+    tiny = (table3.Methods("", ("Otsu", "iGTT", "iGTT+")), grids.Grid("unet", ("cl",)))
+    monkeypatch.setitem(grids.GRIDS, "x", tiny)
     made = experiments.results("x", "smoke")
     monkeypatch.setattr(records, "committed_folder", records.figures_folder)
     stored = experiments.results("x", "smoke", source="record")
@@ -242,7 +242,7 @@ def test_a_record_of_networks_and_methods_comes_back(computed, monkeypatch):
 
 def planned(notebook, profile, data=""):
     """The runs of a notebook that see no label."""
-    found = experiments.runs(notebook, profile, data)
+    found = grids.runs(notebook, profile, data)
     return {run: of for run, of in found.items() if isinstance(of[0], MethodConfig)}
 
 
@@ -279,7 +279,7 @@ def test_rows_have_the_seeds_of_the_profile_and_those_without_chance_one(profile
     for notebook in ("07_igtt", "12_igtt_choices"):
         for run, configs in planned(notebook, profile).items():
             row = run.removeprefix("mito-like ").removeprefix("nuc-like ")
-            expected = experiments.SEEDS[profile]
+            expected = grids.SEEDS[profile]
             if row in plain:
                 expected = 1
             elif profile == "quick" and run == "iGTT":  # how often it is inverted
@@ -311,7 +311,7 @@ def test_options_of_every_row_fit_its_method(profile):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_methods_see_the_images_that_networks_learn_from(profile):
     sets = {}
-    for of in experiments.runs("07_igtt", profile).values():
+    for of in grids.runs("07_igtt", profile).values():
         kind = sets.setdefault(type(of[0]), set())
         kind |= {(config.data, config.size, config.train, config.test, config.augment) for config in of}
     assert sets[MethodConfig] == sets[TrainConfig]

@@ -6,10 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
 
-from metalib import decoding, experiments, transition
+from metalib import decoding, grids, transition
 
 PRIOR = np.array([0.26, 0.42, 0.32])
-MIXED, SHARED = (transition.matrix(recipe, 3) for recipe in experiments.RANK_TWO.values())
+MIXED, SHARED = (transition.matrix(recipe, 3) for recipe in grids.RANK_TWO.values())
 
 
 @given(classes=st.integers(2, 6), seed=st.integers(0, 999))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalib import experiments, scaling, statements_full_rank, transition
+from metalib import grids, scaling, statements_full_rank, transition
 
 LAW = (90.0, 40.0, 0.4)
 X = np.geomspace(10, 1000, 6)
@@ -99,15 +99,15 @@ def test_rank_is_to_decide_where_labels_are_decoded():
 
 
 def test_the_kinds_of_noise_have_the_rank_that_they_stand_for():
-    two = [recipe for recipes in experiments.ASYMMETRIC.values() for recipe in recipes]
+    two = [recipe for recipes in grids.ASYMMETRIC.values() for recipe in recipes]
     assert {transition.rank(transition.matrix(recipe)) for recipe in two} == {2}
-    assert {transition.rank(transition.matrix(recipe, 3)) for recipe in experiments.THREE_CLASSES.values()} == {3}
-    assert {transition.rank(transition.matrix(recipe, 3)) for recipe in experiments.RANK_TWO.values()} == {2}
-    rows = [{tuple(row) for row in transition.matrix(recipe, 3)} for recipe in experiments.RANK_TWO.values()]
+    assert {transition.rank(transition.matrix(recipe, 3)) for recipe in grids.THREE_CLASSES.values()} == {3}
+    assert {transition.rank(transition.matrix(recipe, 3)) for recipe in grids.RANK_TWO.values()} == {2}
+    rows = [{tuple(row) for row in transition.matrix(recipe, 3)} for recipe in grids.RANK_TWO.values()]
     assert [len(of) for of in rows] == [2, 3]  # with two equal rows, and with none
 
 
 def test_labels_of_rank_two_can_carry_more_bits_than_flips_of_full_rank():
     prior = np.array([0.3, 0.4, 0.3])
-    rank_two = [transition.information(transition.matrix(of, 3), prior) for of in experiments.RANK_TWO.values()]
+    rank_two = [transition.information(transition.matrix(of, 3), prior) for of in grids.RANK_TWO.values()]
     assert min(rank_two) > transition.information(transition.flip_matrix(0.5, 3), prior)

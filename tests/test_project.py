@@ -59,9 +59,16 @@ def test_help_lists_every_target():
     assert all(re.search(rf"^  {target} +\S", shown, re.M) for target in phony)
 
 
-def test_the_readme_shows_the_stored_verdicts():
-    text = (ROOT / "README.md").read_text()
-    assert readme.renewed(text) == text
+def test_readme_and_results_show_the_stored_verdicts():
+    pages = readme.pages(claims.load())
+    assert {path.name for path in pages} == {"README.md", "RESULTS.md"}
+    for path, parts in pages.items():
+        assert readme.renewed(path.read_text(), parts) == path.read_text()
+
+
+def test_every_headline_is_a_statement_that_was_measured():
+    rows = {(row["notebook"], row["id"]) for row in claims.load() if row["profile"] == "quick" and row["seeds"]}
+    assert readme.HEADLINES.keys() <= rows
 
 
 def test_every_statement_of_the_issue_has_a_verdict_from_three_seeds():
@@ -147,7 +154,7 @@ def test_every_record_carries_its_provenance():
 
 
 def test_every_figure_is_shown_by_a_notebook_or_the_readme():
-    pages = [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "README.md"]
+    pages = [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "README.md", ROOT / "RESULTS.md"]
     shown = "".join(path.read_text() for path in pages)
     figures = [path.name for path in (ROOT / "figures").glob("*.png") if not path.name.startswith("_")]
     assert figures

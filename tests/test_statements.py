@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metalib import beyond, datasets, experiments, statements
+from metalib import beyond, datasets, grids, statements
 from metalib.experiments import Results
 
 SEEDS = 3
@@ -107,7 +107,7 @@ def test_no_degradation_is_two_points_of_miou():
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
 def test_the_critical_flips(classes):
-    recipes = experiments.critical_recipes(classes)
+    recipes = grids.critical_recipes(classes)
     plain = {f"critical x {recipe}": 60 * max(value, 0) ** 0.2 for recipe, value in recipes.items()}
     made = world(plain)
     inverted = world({run: 60 * max(-value, 0) ** 0.2 for run, value in zip(plain, recipes.values(), strict=True)})

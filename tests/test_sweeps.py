@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalib import experiments, records, sweeps, training
+from metalib import grids, records, sweeps, training
 from metalib.comparison import MethodConfig
 from metalib.training import TrainConfig
 
@@ -114,9 +114,9 @@ def test_a_time_limit_starts_no_further_run():
 
 
 SCRIPT = """
-from metalib import experiments, sweeps
+from metalib import grids, sweeps
 if __name__ == "__main__":
-    sweeps.run([c for of in experiments.runs("02_training_curves", "smoke").values() for c in of], workers=2)
+    sweeps.run([c for of in grids.runs("02_training_curves", "smoke").values() for c in of], workers=2)
 """
 
 
@@ -136,7 +136,7 @@ def test_a_killed_sweep_leaves_no_worker_and_resumes_with_the_same_numbers(tmp_p
     while _running(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _running(tmp_path)
-    configs = [c for of in experiments.runs("02_training_curves", "smoke").values() for c in of]
+    configs = [c for of in grids.runs("02_training_curves", "smoke").values() for c in of]
     resumed = sweeps.run(configs)
     assert {file: file.read_text() for file in kept} == kept
     alone = training.train(configs[-1])
