@@ -5,7 +5,7 @@ import numpy as np
 from metalib import datasets, image_folder
 
 IMAGES, SIZE_PX = 8, 96
-EPOCHS = {"smoke": 2, "quick": 50, "long": 50, "paper": 50}
+EPOCHS = {"smoke": 2, "quick": 25, "long": 50, "paper": 50}
 
 
 def write(folder, profile):
