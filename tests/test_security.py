@@ -1,6 +1,7 @@
 """What is read from disk, fetched or typed cannot run as code, write elsewhere, or be reached from other machines."""
 
 import ast
+import os
 import re
 import string
 import subprocess
@@ -145,7 +146,7 @@ def make(folder, *arguments, **environment):
     (folder / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
     command = ["make", "-n", *arguments]
     return subprocess.run(
-        command, cwd=folder, env={"PATH": "/usr/bin:/bin"} | environment, capture_output=True, text=True
+        command, cwd=folder, env={"PATH": os.environ["PATH"]} | environment, capture_output=True, text=True
     )
 
 
