@@ -1,12 +1,17 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures report test small units outputs bench lab clean
+.PHONY: help figures report test small units outputs bench lab audit clean
 
 PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
 DATA ?= er-like
-$(if $(word 2,$(DATA)),$(error DATA="$(DATA)" has a space: use a path without one))
+# These go into shell commands: each is looked at as it was given, before make expands anything in it.
+GIVEN := DATA NOTEBOOK PROFILE METALIB_PROFILE METALIB_FIGURES
+PLAIN := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 . _ - / +
+rest = $(if $(2),$(call rest,$(subst $(firstword $(2)),,$(1)),$(wordlist 2,99,$(2))),$(1))
+check = $(if $(call rest,$(value $(1)),$(PLAIN)),$(error $(1)='$(value $(1))' holds other characters than letters, digits and . _ - / +, which a shell could take for commands: choose a name without them))
+$(foreach name,$(GIVEN),$(if $(filter-out file,$(origin $(name))),$(call check,$(name))))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -70,6 +75,11 @@ bench: $(READY) ## time every step against a plain version of it, renew the tabl
 
 lab: $(READY) ## JupyterLab on this machine, at its start page; figures drawn there go to .cache/lab
 	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
+
+# Strict, as pip-audit else calls safe what its database does not answer for.
+audit: ## list the pinned versions, and look up their known vulnerabilities where pip-audit is installed
+	@grep == requirements.txt
+	@if command -v pip-audit >/dev/null; then pip-audit --strict --disable-pip --no-deps -r requirements.txt; else echo "not audited: pip-audit is not installed"; fi
 
 clean: ## remove cached runs, executed notebooks and the virtual environment
 	rm -rf .cache $(VENV)

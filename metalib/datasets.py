@@ -138,7 +138,7 @@ def folder(name_or_folder, root=None):
     if str(name_or_folder) not in REAL:
         found = Path(name_or_folder)
         if not found.is_dir():
-            known = ", ".join((*synthetic.NAMES, *scenes.NAMES, *REAL))
+            known = ", ".join((*synthetic.SETS, *scenes.NAMES, *REAL))
             raise FileNotFoundError(f"no data set or folder {str(name_or_folder)!r}: give one of {known}, or a folder")
         return found
     beside = Path(__file__).parents[2] / "shared" / "data"
@@ -155,7 +155,7 @@ def folder(name_or_folder, root=None):
 
 def is_embedded(name):
     """Whether a set is drawn by this library; the others are read from files."""
-    return name in synthetic.NAMES or name in scenes.NAMES
+    return name in synthetic.SETS or name in scenes.NAMES
 
 
 @lru_cache(maxsize=32)

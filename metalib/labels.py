@@ -5,9 +5,10 @@ Clean multi-class labels may hold IGNORE (void pixels), which every recipe leave
 Random recipes take a `numpy.random.Generator` and draw each pixel on its own; `exact=True` draws exact counts instead.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from math import ceil, floor
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -16,11 +17,19 @@ from skimage.morphology import skeletonize
 
 IGNORE = 255
 
-_MORPHOLOGY = ("pcl_dilation", "pcl_erosion", "pcl_closing", "pcl_opening", "pcl_boundary")
-_FORMS = (
-    f"cl, rcl_sample:0.1, rcl_flip:0.45, rcl_matrix:0.9 0.1; 0.3 0.7 (a row a clean class), {', '.join(_MORPHOLOGY)} "
-    "(each with a number of passes, as pcl_dilation:2), pcl_skeleton, rl:0.1"
-)
+
+class Recipe(NamedTuple):
+    """A kind of noise, by which a recipe `name:text` is read and made.
+
+    title: its name in a figure, {} being the value; example: a text, empty where none is needed; read: from the text to
+    the value; make: from labels, value and rng to noisy labels; choices: those of `make` below that it takes by name.
+    """
+
+    title: str
+    example: str
+    read: Callable
+    make: Callable
+    choices: tuple = ()
 
 
 def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
@@ -36,20 +45,9 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
         raise ValueError(f"recipe {recipe!r} is a matrix of {len(value)} classes, the labels have {classes}")
     if name.startswith(("pcl", "rl")) and classes != 2:
         raise ValueError(f"recipe {recipe!r} is defined for two classes, got classes={classes}: see labels.apply")
-    steps = {
-        "cl": lambda: labels.copy(),
-        "rcl_sample": partial(sample, labels, value, rng, classes=classes, exact=exact, one_sided=one_sided),
-        "rcl_flip": partial(flip, labels, value, rng, classes=classes, exact=exact),
-        "rcl_matrix": partial(apply, labels, value, rng),
-        "pcl_dilation": partial(dilate, labels, value),
-        "pcl_erosion": partial(erode, labels, value),
-        "pcl_closing": lambda: erode(dilate(labels, value), value),
-        "pcl_opening": lambda: dilate(erode(labels, value), value),
-        "pcl_boundary": partial(jitter, labels, value, rng),
-        "pcl_skeleton": partial(skeleton, labels),
-        "rl": partial(random, np.shape(labels), value, rng),
-    }
-    return steps[name]()
+    choices = {"classes": classes, "exact": exact, "one_sided": one_sided}
+    kind = RECIPES[name]
+    return kind.make(labels, value, rng, **{choice: choices[choice] for choice in kind.choices})
 
 
 def make_all(recipe, labels, ids, seed, **choices):
@@ -66,18 +64,12 @@ def parse(recipe):
     PCL takes a number of passes (1 when left out), CL and skeleton take none.
     """
     name, _, text = str(recipe).partition(":")
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {recipe!r}; {_known_forms()}")
     try:
-        if name in ("cl", "pcl_skeleton") and not text:
-            return name, None
-        if name in _MORPHOLOGY:
-            return name, _passes(int(text or 1))
-        if name in ("rcl_sample", "rcl_flip", "rl"):
-            return name, check_ratio(float(text), name)
-        if name == "rcl_matrix":
-            return name, tuple(map(tuple, check_matrix(_rows(text)).tolist()))
+        return name, RECIPES[name].read(text)
     except ValueError as error:
-        raise ValueError(f"recipe {recipe!r}: {error}; known forms: {_FORMS}") from None
-    raise ValueError(f"unknown recipe {recipe!r}; known forms: {_FORMS}")
+        raise ValueError(f"recipe {recipe!r}: {error}; {_known_forms()}") from None
 
 
 def family(recipe):
@@ -231,12 +223,29 @@ def check_ratio(value, name):
     return float(value)
 
 
-def _rows(text):
-    """`"0.9 0.1; 0.3 0.7"` as lists of numbers."""
+def _known_forms():
+    return "known forms: " + ", ".join(f"{name}:{of.example}".rstrip(":") for name, of in RECIPES.items())
+
+
+def _nothing(text):
+    if text:
+        raise ValueError(f"it takes no value, got {text!r}")
+
+
+def _fraction(text):
+    return check_ratio(float(text), "the value")
+
+
+def _number(text):
+    return _passes(int(text or 1))
+
+
+def _matrix(text):
+    """`"0.9 0.1; 0.3 0.7"` as rows of numbers, tuples."""
     rows = [[float(number) for number in row.split()] for row in text.split(";")]
     if {len(row) for row in rows} != {len(rows)}:
         raise ValueError(f"a transition matrix is square, got rows of {[len(row) for row in rows]} numbers")
-    return rows
+    return tuple(map(tuple, check_matrix(rows).tolist()))
 
 
 def _inverse_cdf(labels, matrix, rng):
@@ -282,3 +291,18 @@ def _passes(px):
     if px != int(px) or px < 1:
         raise ValueError(f"{px} passes were asked for, expected a whole number, at least 1")
     return int(px)
+
+
+RECIPES = {
+    "cl": Recipe("CL", "", _nothing, lambda labels, value, rng: labels.copy()),
+    "rcl_sample": Recipe("RCL, {:g} sampled", "0.1", _fraction, sample, ("classes", "exact", "one_sided")),
+    "rcl_flip": Recipe("RCL, {:g} flipped", "0.45", _fraction, flip, ("classes", "exact")),
+    "rcl_matrix": Recipe("RCL, matrix {}", "0.9 0.1; 0.3 0.7", _matrix, apply),
+    "pcl_dilation": Recipe("PCL, dilation {:g}", "2", _number, lambda mask, px, rng: dilate(mask, px)),
+    "pcl_erosion": Recipe("PCL, erosion {:g}", "2", _number, lambda mask, px, rng: erode(mask, px)),
+    "pcl_closing": Recipe("PCL, closing {:g}", "2", _number, lambda mask, px, rng: erode(dilate(mask, px), px)),
+    "pcl_opening": Recipe("PCL, opening {:g}", "2", _number, lambda mask, px, rng: dilate(erode(mask, px), px)),
+    "pcl_boundary": Recipe("PCL, boundary noise {:g}", "2", _number, jitter),
+    "pcl_skeleton": Recipe("PCL, skeleton", "", _nothing, lambda mask, value, rng: skeleton(mask)),
+    "rl": Recipe("RL, {:g} foreground", "0.1", _fraction, lambda labels, p, rng: random(np.shape(labels), p, rng)),
+}

@@ -54,6 +54,7 @@ class Cluster:
 
     def submit(self, function, *args):
         # Packed, since a worker that cannot load what Dask itself sends ends, and the scheduler would load torch for it.
+        # Unpacking runs what was sent, as Dask does with all that it sends: whoever reaches its ports has to be trusted.
         def call(packed):
             function, args = pickle.loads(packed)
             return function(*args)

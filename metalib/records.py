@@ -71,7 +71,7 @@ def atomic_file(path):
 def locked(path):
     """Keep other processes that ask for the same `path` waiting, however this one ends."""
     name = f"metalib-{os.getuid()}-{zlib.crc32(str(Path(path).resolve()).encode()):08x}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("w") as file:
+    with (Path(tempfile.gettempdir()) / name).open("a") as file:  # "w" would empty what another user links there
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

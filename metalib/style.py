@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_rgb, to_rgba_array
 
 from metalib import records
-from metalib.labels import IGNORE, family, parse
+from metalib.labels import IGNORE, RECIPES, family, parse
 
 COLUMN_IN, PAGE_IN = 3.3, 7.0
 SHEET = Path(__file__).parent / "metalib.mplstyle"
@@ -29,19 +29,6 @@ CLASSES = (
     *("#B3DE69", "#00A1A1", "#A6761D", "#CCEBC5", "#810F7C", "#FB6A4A", "#6BAED6", "#BDBDBD", "#253494"),
 )
 NO_CLASS = "#FFFFFF"
-_NAMES = {
-    "cl": "CL",
-    "rcl_sample": "RCL, {:g} sampled",
-    "rcl_flip": "RCL, {:g} flipped",
-    "rcl_matrix": "RCL, matrix {}",
-    "pcl_dilation": "PCL, dilation {:g}",
-    "pcl_erosion": "PCL, erosion {:g}",
-    "pcl_closing": "PCL, closing {:g}",
-    "pcl_opening": "PCL, opening {:g}",
-    "pcl_boundary": "PCL, boundary noise {:g}",
-    "pcl_skeleton": "PCL, skeleton",
-    "rl": "RL, {:g} foreground",
-}
 
 
 def use():
@@ -52,7 +39,7 @@ def use():
 def name(recipe):
     """A recipe as text for a figure: `rcl_flip:0.45` -> `RCL, 0.45 flipped`."""
     key, value = parse(recipe)
-    return _NAMES[key].format(recipe.partition(":")[2] if key == "rcl_matrix" else value)
+    return RECIPES[key].title.format(recipe.partition(":")[2] if key == "rcl_matrix" else value)
 
 
 def colour(recipe, lightness=0.0):

@@ -21,13 +21,13 @@ def render(name, seed, index, size=256):
 
     ValueError: unknown name, size under 32 px.
     """
-    if name not in _SCENES:
-        raise ValueError(f"unknown embedded set {name!r}, expected one of {', '.join(NAMES)}")
+    if name not in SETS:
+        raise ValueError(f"unknown embedded set {name!r}, expected one of {', '.join(SETS)}")
     if size < 32:
         raise ValueError(f"size is {size} px, expected at least 32")
     rng = np.random.default_rng([seed, index, crc32(name.encode())])
     canvas = size + 2 * _BORDER_PX
-    draw, optics = _SCENES[name]
+    draw, optics = SETS[name]
     mask = draw(rng, canvas)
     image = _microscope(mask, rng, **optics)
     inside = slice(_BORDER_PX, -_BORDER_PX)
@@ -138,7 +138,7 @@ def _nearest(point, n):
     return tuple(np.clip(point, 0, n - 1).astype(int))
 
 
-_SCENES = {
+SETS = {
     "er-like": (
         _er_mask,
         dict(stain=0.35, spread=0.0, blur_px=1.2, haze=0.9, other_plane=0.8, offset=0.1, photons=(20, 50)),
@@ -152,4 +152,3 @@ _SCENES = {
         dict(stain=0.3, spread=0.5, blur_px=1.5, haze=0.08, other_plane=0.03, offset=0.04, photons=(40, 120)),
     ),
 }
-NAMES = tuple(_SCENES)

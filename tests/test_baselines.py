@@ -36,7 +36,7 @@ def dice(scores, truth):
     return 2 * (found & (truth == 1)).sum() / (found[known].sum() + truth[known].sum())
 
 
-@pytest.mark.parametrize("name", synthetic.NAMES)
+@pytest.mark.parametrize("name", synthetic.SETS)
 def test_otsu_is_scikit_image_on_the_16_bit_image(name):
     raw, images, _ = camera(name)
     theirs = np.stack([image > threshold_otsu(image) for image in raw])
@@ -147,7 +147,7 @@ def test_an_even_area_is_no_foreground(rng):
     assert (baselines.adaptive_gaussian(images, 7)[0, 25:] == 0.5).all()
 
 
-@pytest.mark.parametrize("name", synthetic.NAMES)
+@pytest.mark.parametrize("name", synthetic.SETS)
 def test_the_oracle_beats_every_member_of_its_grid(name):
     _, images, masks = camera(name, size=48)
     masks[0, :5] = IGNORE

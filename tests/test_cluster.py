@@ -50,7 +50,7 @@ def cluster(tmp_path_factory):
     told = SimpleNamespace(started=folder / "started", stuck=folder / "stuck", cache=folder / "cache")
     told.started.touch()
     at = ("--scheduler-file", folder / "scheduler.json")
-    one_run_at_a_time = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--memory-limit", 0)
+    one_run_at_a_time = ("--nthreads", 1, "--no-nanny", "--dashboard-address", "127.0.0.1:0", "--memory-limit", 0)
     worker = (*at, *one_run_at_a_time, "--local-directory", folder, "--preload", folder / "tell.py")
     places = dict(STARTED=str(told.started), STUCK=str(told.stuck), METALIB_CACHE=str(told.cache))
     processes = [dask_process("scheduler", "--port", 0, "--dashboard-address", "127.0.0.1:0", *at)]

@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 
-from metalib import claims, execute, records
+from metalib import claims, execute, experiments, records
 
 ROOT = Path(__file__).parents[1]
 START = "00_start_here"
@@ -25,22 +25,9 @@ def checked_cells(notebook):
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NUMBERED] == [
-        START,
-        "01_label_noise",
-        "02_training_curves",
-        "03_multiclass_labels",
-        "04_perturbed_labels",
-        "05_random_labels",
-        "06_meta_structure_maps",
-        "07_igtt",
-        "08_label_diagnosis",
-        "09_your_own_images",
-        "10_effective_pixels",
-        "11_text_and_code",
-        "12_igtt_choices",
-        "13_full_rank",
-    ]
+    assert len(NUMBERED) >= 14
+    assert [int(path.stem[:2]) for path in NUMBERED] == list(range(len(NUMBERED)))
+    assert {path.stem for path in NUMBERED} == {*experiments.GRIDS, *experiments.WITHOUT_RUNS}
     assert "_template" in {path.stem for path in NOTEBOOKS}
 
 

@@ -1,15 +1,19 @@
 """What stands in more than one place agrees, and every stored verdict follows from stored numbers."""
 
+import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
+import metalib
 from metalib import claims, execute, readme, records
 
 ROOT = Path(__file__).parents[1]
@@ -26,8 +30,12 @@ def pins():
 
 
 @pytest.fixture
-def bounds():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture
+def bounds(project):
     groups = project["optional-dependencies"]
     wanted = project["dependencies"] + groups["test"] + groups["bench"]
     return {canonical(name): bound for name, _, bound in (line.partition(">=") for line in wanted)}
@@ -51,6 +59,46 @@ def test_the_conda_environment_has_the_same_packages_and_versions(pins, bounds):
         name, version = package.split("==")
         assert pins[canonical(name)] == version
         assert re.search(rf"- {re.escape(package)} # \w", text), f"{package} needs a comment that says where it is used"
+
+
+def imported(tree):
+    """Top-level names of the packages that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def test_what_the_library_imports_is_a_dependency(project):
+    modules = (ROOT / "metalib").glob("*.py")
+    wanted = {name for module in modules for name in imported(ast.parse(module.read_text()))}
+    wanted -= {*sys.stdlib_module_names, "metalib"}
+    distributions = packages_distributions()
+    declared = {canonical(dependency.partition(">=")[0]) for dependency in project["dependencies"]}
+    assert {"torch", "timm", "skimage"} <= wanted
+    assert {canonical(distributions[name][0]) for name in wanted} <= declared
+
+
+def test_version_licence_and_title_of_the_citation_are_those_of_the_package(project):
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == metalib.__version__
+    assert citation["license"] == project["license"] == (ROOT / "LICENSE").read_text().split()[0]
+    assert citation["preferred-citation"]["title"] in project["description"]
+    assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
+    assert all((ROOT / name).is_file() for name in (project["readme"], *project["license-files"]))
+
+
+def test_pre_commit_runs_the_commands_of_make_and_fetches_nothing():
+    (source,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [(hook["language"], hook["pass_filenames"]) for hook in source["hooks"]]
+    assert (source["repo"], set(hooks)) == ("local", {("system", False)})
+    recipes = re.findall(r"^\t@?(\$\(RUN\) -m .*)$", (ROOT / "Makefile").read_text(), re.M)
+    commands = [command.replace("$(RUN)", ".venv/bin/python") for command in recipes]
+    *lint, tests = [hook["entry"] for hook in source["hooks"]]
+    assert lint == [command for command in commands if " ruff " in command]
+    assert tests.startswith(".venv/bin/python -m pytest tests")  # a part of what make runs
+    assert ".venv/bin/python -m pytest tests/test_notebooks.py" in commands
 
 
 def test_help_lists_every_target():

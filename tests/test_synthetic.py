@@ -4,7 +4,7 @@ import pytest
 from metalib import synthetic
 
 
-@pytest.mark.parametrize("name", synthetic.NAMES)
+@pytest.mark.parametrize("name", synthetic.SETS)
 def test_an_image_is_a_function_of_seed_and_index(name):
     first, again, other, elsewhere = (synthetic.render(name, *key, 64) for key in ((0, 3), (0, 3), (0, 4), (1, 3)))
     for part, dtype in zip(first, (np.uint16, np.uint8), strict=True):
