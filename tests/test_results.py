@@ -280,7 +280,7 @@ def test_the_paper_profile_is_that_of_the_official_code():
     assert {config.model for config in configs("paper")} == {"unet", "deeplabv3plus"}
 
 
-def test_other_data_leave_out_the_sets_that_stand_beside_the_default(street):
+def test_other_data_leave_out_the_sets_that_stand_beside_the_default(nuc, street):
     assert {config.data for config in configs("quick")} == {"er-like", "mito-like", "nuc-like"}
     assert {config.data for config in configs("quick", "nuc")} == {"nuc"}
     assert {config.size for config in configs("quick", "nuc")} == {128}  # a divisor of 256
