@@ -7,7 +7,6 @@ that is drawn from a file of runs, and needs one that is not in it, ends there a
 
 import argparse
 import ast
-import os
 import resource
 import time
 from pathlib import Path
@@ -30,20 +29,17 @@ def execute(notebook, output, parameters, sync=False):
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
-    partial = Path(f"{output}.{os.getpid()}.partial.ipynb")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
+    ran = papermill.execute_notebook(
+        str(notebook), None, parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
     )
     if sync:
-        _sync(Path(notebook), partial)
-    os.replace(partial, output)
-    Path(output).touch()  # newer than the notebook that the line before may have written, for make
+        _sync(Path(notebook), ran)
+    records.atomic_write(output, nbformat.writes(ran) + "\n")  # last, since make wants it newer than the notebook
 
 
-def _sync(notebook, executed):
-    """Copy the outputs of checked cells from an executed notebook into its source, if they differ."""
-    source, ran = nbformat.read(notebook, 4), nbformat.read(executed, 4)
+def _sync(notebook, ran):
+    """Copy the outputs of checked cells from an executed notebook into its source, a path, if they differ."""
+    source = nbformat.read(notebook, 4)
     fresh = {cell.id: cell for cell in ran.cells if CHECKED in cell.metadata.get("tags", [])}
     for cell in source.cells:
         if cell.id in fresh:

@@ -5,6 +5,7 @@ Every file of this project is written whole or not at all.
 
 import base64
 import fcntl
+import glob
 import json
 import os
 import platform
@@ -46,25 +47,50 @@ def atomic_write(path, data):
 def atomic_file(path):
     """A binary file to write to, which becomes `path` when all is written, so that `path` is never half-written.
 
-    OSError names the path where its folder is missing, read-only or full; what stood at `path` stays.
+    OSError names the path where its folder is missing, read-only or full; what stood at `path` stays. What a killed
+    process has left of a write to `path` is removed.
     """
-    path, temporary = Path(path), None
+    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
+        _remove_left(path)
+        with _begun(path) as file:
             yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
+            file.flush()
+            os.fsync(file.fileno())  # some disks tell only now that they are full
+            os.fchmod(file.fileno(), 0o644)
+            os.replace(file.name, path)
     except OSError as error:
         raise OSError(
             error.errno, f"cannot write {path} ({error.strerror}): check free space and permissions of its folder"
         ) from error
-    finally:
-        if temporary:
-            with suppress(OSError):
-                os.unlink(temporary)
+
+
+@contextmanager
+def _begun(path):
+    """A new file beside `path`, removed in the end if it has still this name; its lock tells others that it is in use."""
+    while True:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
+            with suppress(OSError):  # a file system without locks: there nothing is removed either
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # another process took it for left, and removed it, before it was locked
+            try:
+                yield file
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(file.name)
+            return
+
+
+def _remove_left(path):
+    """Remove what killed processes have left of writes to `path`: files of `_begun` that nobody holds."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError), left.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 @contextmanager

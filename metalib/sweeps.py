@@ -214,7 +214,7 @@ def _read(name, config):
         return None
     except (ValueError, TypeError) as error:
         warnings.warn(f"cache entry dropped, its run is computed again: {error}", stacklevel=3)
-        _path(name).unlink()
+        _path(name).unlink(missing_ok=True)  # another process may drop it too
         return None
 
 

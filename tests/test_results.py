@@ -1,5 +1,7 @@
 """Records, verdicts, experiments and figures."""
 
+import errno
+import fcntl
 import json
 import resource
 import subprocess
@@ -60,6 +62,67 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert "check free space and permissions" in limited.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
     assert path.read_bytes() == b"old"
+
+
+KILLED = """
+import os, signal, sys
+from metalib import records
+with records.atomic_file(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_what_a_killed_write_left_goes_with_the_next_one(tmp_path):
+    path = tmp_path / "[1].png"  # no pattern of other names
+    (tmp_path / ".[1].png.swp").write_text("of an editor")
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        left = [name for name in names(tmp_path) if name.endswith(".part")]
+        assert len(left) == 1  # that of the first went with the second
+        assert not path.exists()
+    records.atomic_write(path, b"whole")
+    assert names(tmp_path) == [".[1].png.swp", "[1].png"]
+
+
+def test_two_writes_at_once_are_both_whole_and_the_last_stays(tmp_path):
+    path = tmp_path / "x"
+    with records.atomic_file(path) as slow:
+        slow.write(b"slow")
+        records.atomic_write(path, b"quick")
+        assert path.read_bytes() == b"quick"
+    assert path.read_bytes() == b"slow"
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_file_that_is_removed_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
+    path, lock = tmp_path / "x", fcntl.flock
+
+    def late(file, how):
+        monkeypatch.undo()
+        records._remove_left(path)
+        assert names(tmp_path) == []
+        lock(file, how)
+
+    monkeypatch.setattr(records.fcntl, "flock", late)
+    records.atomic_write(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    assert names(tmp_path) == ["x"]
+
+
+def test_where_locks_are_unknown_writes_work_and_remove_nothing(tmp_path, monkeypatch):
+    def unknown(file, how):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(records.fcntl, "flock", unknown)
+    (tmp_path / ".x.abcdefgh.part").write_text("half")
+    records.atomic_write(tmp_path / "x", b"whole")
+    assert names(tmp_path) == [".x.abcdefgh.part", "x"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -139,6 +202,23 @@ def test_saved_verdicts_replace_those_of_the_same_notebook_profile_and_data():
     ].keys()
 
 
+SAVING = """
+import sys
+from metalib import claims
+for number in range(50):
+    claims.save([{"notebook": sys.argv[1], "data": str(number), "profile": "quick"}])
+"""
+
+
+def test_verdicts_of_notebooks_that_run_side_by_side_are_all_kept():
+    both = [subprocess.Popen([sys.executable, "-c", SAVING, notebook]) for notebook in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    found = claims.load(records.figures_folder() / "claims.json")
+    assert [(row["notebook"], int(row["data"])) for row in found] == sorted(
+        ((notebook, number) for notebook in "ab" for number in range(50)), key=lambda place: (place[0], str(place[1]))
+    )
+
+
 def test_the_readme_table_is_renewed_between_its_marks():
     text = "before\n<!-- verdicts -->\nstale\n<!-- end of verdicts -->\nafter\n"
     renewed = readme.between(text, "verdicts", claims.markdown([row()]))
@@ -202,7 +282,7 @@ def test_the_paper_profile_is_that_of_the_official_code():
     assert {config.model for config in configs("paper")} == {"unet", "deeplabv3plus"}
 
 
-def test_other_data_leave_out_the_sets_that_stand_beside_the_default():
+def test_other_data_leave_out_the_sets_that_stand_beside_the_default(nuc, street):
     assert {config.data for config in configs("quick")} == {"er-like", "mito-like", "nuc-like"}
     assert {config.data for config in configs("quick", "nuc")} == {"nuc"}
     assert {config.size for config in configs("quick", "nuc")} == {128}  # a divisor of 256

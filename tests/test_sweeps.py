@@ -54,6 +54,17 @@ def test_an_entry_without_a_whole_history_is_corrupt(text):
     assert not entry.exists()
 
 
+def test_a_corrupt_entry_that_another_process_dropped_meanwhile_is_no_error(monkeypatch):
+    def read(path):
+        path.unlink()
+        raise ValueError("half an entry")
+
+    records.atomic_write(sweeps._path("key"), "{")
+    monkeypatch.setattr(sweeps.records, "load", read)
+    with pytest.warns(UserWarning, match="cache entry dropped"):
+        assert sweeps._read("key", TINY) is None
+
+
 def test_failed_runs_are_named_after_the_others_ended():
     with pytest.raises(RuntimeError, match=r"1 of 2 runs failed; the first was .*recipe='nonsense'.*unknown recipe"):
         sweeps.run([replace(TINY, recipe="nonsense"), TINY], workers=1)

@@ -1,0 +1,102 @@
+"""On a full disk what stood there before stays, down to its bytes, and the error says what to do."""
+
+import resource
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+from nbformat import v4
+
+from metalib import claims, execute, records, report, style
+
+ROOT = Path(__file__).parents[1]
+TOLD = r"cannot write .*{} \(File too large\): check free space and permissions of its folder$"
+
+
+@contextmanager
+def full_disk(size=1000):
+    """write(2) fails as on a full disk, for this process and those it starts, once a file has so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def draw(state):
+    figure, ax = plt.subplots()
+    ax.set_title(state)
+    style.save(figure, "x")
+    plt.close(figure)
+
+
+def record(state):
+    records.save("x", {"dice": [0.5] * 500}, {"state": state})
+
+
+def verdict(state):
+    claims.save([{"notebook": "01_x", "data": "nuc", "profile": "quick", "id": "a", "reason": f"{state} " * 500}])
+
+
+def write_report(state):
+    folder = records.figures_folder()
+    records.atomic_write(
+        folder / "run" / "01_x.ipynb", nbformat.writes(v4.new_notebook(cells=[v4.new_markdown_cell(state)]))
+    )
+    records.atomic_write(folder / "claims.json", "[]")
+    records.atomic_write(folder / "report.html", report.report(folder / "run", folder))
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(draw, "x.png"), (record, "x.json"), (verdict, "claims.json"), (write_report, "report.html")],
+)
+def test_what_stood_there_stays(write, name):
+    write("old")
+    path = records.figures_folder() / name
+    old, names = path.read_bytes(), sorted(path.parent.iterdir())
+    with full_disk(), pytest.raises(OSError, match=TOLD.format(name)):
+        write("new")
+    assert path.read_bytes() == old
+    assert sorted(path.parent.iterdir()) == names
+    write("new")
+    assert path.read_bytes() != old
+
+
+def test_the_executed_notebook_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # the history there has other sizes
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    long = v4.new_notebook(cells=[v4.new_code_cell("print('x' * 2**21)")], metadata=kernel)
+    nbformat.write(long, tmp_path / "long.ipynb")
+    out = tmp_path / "run" / "long.ipynb"
+    records.atomic_write(out, "old")
+    with full_disk(2**20), pytest.raises(OSError, match=TOLD.format("long.ipynb")):
+        execute.execute(tmp_path / "long.ipynb", out, {})
+    assert out.read_text() == "old"
+    assert list(out.parent.iterdir()) == [out]
+    execute.execute(tmp_path / "long.ipynb", out, {})
+    assert out.stat().st_size > 2**21
+
+
+def test_the_readme_stays(tmp_path):
+    """In a copy of the project, whose README has verdicts to renew."""
+    shutil.copytree(ROOT / "metalib", tmp_path / "metalib")
+    (tmp_path / "figures").mkdir()
+    for name in ("claims.json", "07_igtt.json"):
+        shutil.copy(ROOT / "figures" / name, tmp_path / "figures")
+    marks = "".join(f"<!-- {part} -->\n<!-- end of {part} -->\n" for part in ("verdicts", "table 3"))
+    (tmp_path / "README.md").write_text(marks)
+    command = [sys.executable, "-m", "metalib.readme"]
+    with full_disk():
+        failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode
+    assert "README.md (File too large): check free space" in failed.stderr.splitlines()[-1]
+    assert (tmp_path / "README.md").read_text() == marks
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert len((tmp_path / "README.md").read_text()) > 1000
