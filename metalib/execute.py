@@ -25,11 +25,14 @@ def execute(notebook, output, parameters, sync=False):
 
     ValueError: a parameter that the notebook does not have. papermill.PapermillExecutionError: a cell failed.
     """
+    if not Path(notebook).is_file():
+        raise FileNotFoundError(f"there is no notebook {notebook}: give one of the folder notebooks")
     known = papermill.inspect_notebook(str(notebook))
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
-    partial = Path(f"{output}.{os.getpid()}.partial.ipynb")
+    partial = _partial(output)
+    records.check_writable(partial.parent)
     partial.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(
         str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
@@ -38,6 +41,10 @@ def execute(notebook, output, parameters, sync=False):
         _sync(Path(notebook), partial)
     os.replace(partial, output)
     Path(output).touch()  # newer than the notebook that the line before may have written, for make
+
+
+def _partial(output):
+    return Path(f"{output}.{os.getpid()}.partial.ipynb")
 
 
 def _sync(notebook, executed):
@@ -69,7 +76,13 @@ def _main():
     parser.add_argument("--sync", action="store_true", help="bring the outputs of checked cells back into the notebook")
     given = parser.parse_intermixed_args()
     start = time.perf_counter()
-    execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
+    try:
+        execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
+    except papermill.PapermillExecutionError as error:
+        what = " ".join(f"{error.ename}: {error.evalue}".split())
+        parser.exit(1, f"{given.notebook} failed: {what} (where, and how far it came: {_partial(given.output)})\n")
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{given.notebook.stem}: {time.perf_counter() - start:.0f} s, peak memory of a process {peak_mib:.0f} MiB")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import claims, datasets, metrics, records, table3, transition
+from metalib import checks, claims, datasets, metrics, records, table3, transition
 
 PROFILES = ("smoke", "quick", "long", "paper")
 SOURCES = ("train", "record")
@@ -41,7 +41,7 @@ EIGENVALUES = (1.0, 0.5, 0.25, 0.1, 0.0, -0.1)
 
 def critical_recipes(classes):
     """Flips of `classes` classes whose second eigenvalue is one of EIGENVALUES, and p = 1, as {recipe: eigenvalue}."""
-    critical = (classes - 1) / classes
+    critical = (checks.whole(classes, "classes", 2) - 1) / classes
     levels = {round(critical * (1 - value), 4): value for value in EIGENVALUES} | {1.0: 1 - 1 / critical}
     return {f"rcl_flip:{p:g}" if p else "cl": value for p, value in sorted(levels.items())}
 
@@ -52,7 +52,7 @@ MATCHING = "rcl_flip:matching"
 
 def matching_recipe(classes):
     """Flips of `classes` classes with the second eigenvalue 0.05, 1 - 0.9 * 19 / 18."""
-    return f"rcl_flip:{0.95 * (classes - 1) / classes:.4f}"
+    return f"rcl_flip:{0.95 * (checks.whole(classes, 'classes', 2) - 1) / classes:.4f}"
 
 
 # Levels of equal effective pixels, in images: at each, fewer images go with weaker flips.
@@ -62,7 +62,7 @@ TRAINING_IMAGES = (8, 32, 128)
 
 def effective_recipe(images, effective):
     """The flips under which `images` images carry as many pixels as `effective` clean ones."""
-    return f"rcl_flip:{transition.flip_of_share(effective / images):.4f}"
+    return f"rcl_flip:{transition.flip_of_share(effective / checks.whole(images, 'images')):.4f}"
 
 
 def replaced_recipe(share, by):
@@ -267,12 +267,23 @@ class Results(NamedTuple):
 
 def profile_name(given=""):
     """The profile asked for: the argument, else METALIB_PROFILE, else quick. ValueError for an unknown one."""
-    return _one_of(given or os.environ.get("METALIB_PROFILE") or "quick", PROFILES, "profile")
+    return checks.one_of(given or os.environ.get("METALIB_PROFILE") or "quick", PROFILES, "profile")
 
 
 def source_name(given=""):
     """Where numbers come from: the argument, else METALIB_SOURCE, else train. ValueError for an unknown one."""
-    return _one_of(given or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
+    return checks.one_of(given or os.environ.get("METALIB_SOURCE") or "train", SOURCES, "source")
+
+
+def data_name(notebook, given=""):
+    """The data set asked for: the argument, else the notebook's. FileNotFoundError unless it is a known name or a folder.
+
+    A real set need not be here, since its record can be read without it.
+    """
+    name = str(given) or default_data(notebook)
+    if name not in datasets.REAL and not datasets.is_embedded(name):
+        datasets.folder(name)
+    return name
 
 
 def default_data(notebook):
@@ -294,9 +305,9 @@ def runs(notebook, profile, data=""):
     from metalib.training import TrainConfig  # torch, which a notebook that reads a record does not need
 
     chosen = data or default_data(notebook)
-    base = TrainConfig(**_SCALE[_one_of(profile, PROFILES, "profile")])
+    base = TrainConfig(**_SCALE[checks.one_of(profile, PROFILES, "profile")])
     planned = {}
-    for grid in GRIDS[_one_of(notebook, GRIDS, "notebook with runs")]:
+    for grid in GRIDS[checks.one_of(notebook, GRIDS, "notebook with runs")]:
         if grid.data and chosen != default_data(notebook):
             continue
         changed = replace(base, data=grid.data or chosen, **_changes(profile, getattr(grid, "changes", ()), chosen))
@@ -334,7 +345,7 @@ def parser(module):
     """Arguments that choose notebooks, profile and data, of the command `python -m <module>`."""
     wanted = argparse.ArgumentParser(prog=f"python -m {module}", description=__doc__.splitlines()[0])
     wanted.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"of {', '.join(GRIDS)} (default: all)")
-    wanted.add_argument("--profile", choices=PROFILES, default=profile_name())
+    wanted.add_argument("--profile", choices=PROFILES, default="", help="default: METALIB_PROFILE, else quick")
     wanted.add_argument(
         "--data", default="", help="a data set or a folder (default: the embedded one of each notebook)"
     )
@@ -343,7 +354,10 @@ def parser(module):
 
 def chosen(given):
     """The configurations of all runs behind what `parser` was given, each once: notebooks share runs, and some have none."""
-    every = (runs(notebook, given.profile, given.data) for notebook in _with_runs(given.notebooks))
+    profile = profile_name(given.profile)
+    for notebook in _with_runs(given.notebooks):
+        _check_classes(notebook, given.data)
+    every = (runs(notebook, profile, given.data) for notebook in _with_runs(given.notebooks))
     return list(dict.fromkeys(config for each in every for configs in each.values() for config in configs))
 
 
@@ -353,6 +367,14 @@ def _with_runs(notebooks):
 
 def _classes(config):
     return datasets.load(config.data, "val", size=config.size, limit=1).classes
+
+
+def _check_classes(notebook, data):
+    """ValueError where a notebook on two classes is given a set of more, before anything is trained."""
+    if data in ("", default_data(notebook)) or notebook in DATA:
+        return
+    if (classes := datasets.load(data, "val", limit=1).classes) > 2:
+        raise ValueError(f"{notebook} is on two classes, {data} has {classes}: run {', '.join(DATA)} on it")
 
 
 def _changes(profile, changes, data):
@@ -371,6 +393,7 @@ def _compute(notebook, profile, data):
     from metalib import sweeps
 
     planned = runs(notebook, profile, data)
+    _check_classes(notebook, data)
     table = sweeps.run([config for configs in planned.values() for config in configs])
     groups = np.repeat(list(planned), [len(configs) for configs in planned.values()])
     tests = {run: (configs[0].data, configs[0].size, configs[0].test) for run, configs in planned.items()}
@@ -420,12 +443,6 @@ def _rounded(values):
     return [round(value, 4) for value in values]
 
 
-def _one_of(value, known, what):
-    if value not in known:
-        raise ValueError(f"unknown {what} {value!r}, expected one of {', '.join(known)}")
-    return value
-
-
 def _main():
     from metalib import sweeps
 
@@ -435,11 +452,14 @@ def _main():
     )
     wanted.add_argument("--no-records", action="store_true", help="train only: notebooks that run next write them")
     given = wanted.parse_args()
-    configs = chosen(given)
-    done = len(sweeps.run(configs, limit_s=given.limit_s))
-    if done == len(configs) and not given.no_records:
-        for notebook in _with_runs(given.notebooks):
-            results(notebook, given.profile, given.data, "train")
+    try:
+        configs = chosen(given)
+        done = len(sweeps.run(configs, limit_s=given.limit_s))
+        if done == len(configs) and not given.no_records:
+            for notebook in _with_runs(given.notebooks):
+                results(notebook, profile_name(given.profile), given.data, "train")
+    except (OSError, ValueError, RuntimeError) as error:
+        wanted.exit(1, f"{error}\n")
     print(f"{done} of {len(configs)} runs done" + ("" if done == len(configs) else ": call again to go on"))
 
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import imageio.v3 as iio
 import numpy as np
 
-from metalib import folders, records
+from metalib import checks, folders, records
 
-SUFFIXES = folders._LOSSLESS + folders._LOSSY
 SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
 
 
@@ -42,15 +41,17 @@ def read(folder, masks=None):
 
 def write(path, pixels):
     """Write pixels (H, W) or (H, W, C) as the suffix of the path says, whole or not at all."""
+    path = Path(path)
+    checks.one_of(path.suffix.lower(), folders.SUFFIXES, f"kind of image {path}, its suffix")
     records.atomic_write(path, iio.imwrite("<bytes>", pixels, extension=path.suffix))
 
 
 def _paths(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give one of images")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = folders.images_in(folder)
     if not paths:
-        raise ValueError(f"{folder} holds no image: expected files named {', '.join(SUFFIXES)}")
+        raise ValueError(f"{folder} holds no image: expected files named {', '.join(folders.SUFFIXES)}")
     twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
     if twice:
         raise ValueError(f"{folder} holds two images named {twice[0]}: their masks would have one name, rename one")
@@ -60,7 +61,7 @@ def _paths(folder):
 def _read(path):
     """The gray image of a file, and a line about it."""
     pixels = folders.read_image(path)
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] > 4):
+    if pixels.ndim == 3 and pixels.shape[-1] > 4:
         raise ValueError(f"{path} has shape {pixels.shape}, expected (H, W) or (H, W, colours): save one plane a file")
     channels = folders.to_unit(pixels, path)
     image = channels[: 3 if len(channels) > 2 else 1].mean(axis=0)

@@ -60,9 +60,7 @@ def pairs(clean, noisy):
 def _files(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give one of masks")
-    # Hidden files are what systems leave beside images, as .DS_Store and ._mask.png.
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    images = [path for path in files if path.suffix.lower() in folders._LOSSLESS + folders._LOSSY]
+    images = folders.images_in(folder)
     lossy = [path for path in images if path.suffix.lower() not in _MASKS]
     if lossy:
         raise ValueError(f"{lossy[0]} is a JPEG, whose compression changes labels: save the masks anew as PNG or TIFF")

@@ -14,6 +14,8 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.morphology import skeletonize
 
+from metalib import checks
+
 IGNORE = 255
 
 _MORPHOLOGY = ("pcl_dilation", "pcl_erosion", "pcl_closing", "pcl_opening", "pcl_boundary")
@@ -54,6 +56,8 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
 
 def make_all(recipe, labels, ids, seed, **choices):
     """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone."""
+    if len(ids) != len(labels):
+        raise ValueError(f"{len(labels)} labels have {len(ids)} ids: give one for each")
     noisy = np.empty(labels.shape, np.uint8)
     for number, name in enumerate(ids):
         noisy[number] = make(recipe, labels[number], generator(recipe, seed, name), **choices)
@@ -70,9 +74,9 @@ def parse(recipe):
         if name in ("cl", "pcl_skeleton") and not text:
             return name, None
         if name in _MORPHOLOGY:
-            return name, _passes(int(text or 1))
+            return name, checks.whole(int(text or 1), "passes")
         if name in ("rcl_sample", "rcl_flip", "rl"):
-            return name, check_ratio(float(text), name)
+            return name, checks.ratio(float(text), name)
         if name == "rcl_matrix":
             return name, tuple(map(tuple, check_matrix(_rows(text)).tolist()))
     except ValueError as error:
@@ -87,6 +91,7 @@ def family(recipe):
 
 def check(labels, classes=2):
     """Raise ValueError unless labels are uint8 class ids below `classes` (with IGNORE allowed beside more than two)."""
+    checks.whole(classes, "classes", 2, IGNORE)
     labels = np.asarray(labels)
     if labels.dtype != np.uint8:
         raise ValueError(f"labels have dtype {labels.dtype}, expected uint8: convert with labels.astype(numpy.uint8)")
@@ -107,7 +112,8 @@ def sample(labels, keep, rng, *, classes=2, exact=False, one_sided=False):
     """
     # Paper: unsampled pixels are excluded; `one_sided` is what the official code does instead.
     check(labels, classes)
-    keep = check_ratio(keep, "keep")
+    checks.rng(rng)
+    keep = checks.ratio(keep, "keep")
     if one_sided and classes != 2:
         raise ValueError(f"one_sided sampling is defined for two classes, got classes={classes}")
     if exact:
@@ -124,7 +130,8 @@ def flip(labels, p, rng, *, classes=2, exact=False):
     exact: floor(p * n) of the n pixels of each class move.
     """
     check(labels, classes)
-    p = check_ratio(p, "p")
+    checks.rng(rng)
+    p = checks.ratio(p, "p")
     draw = rng.random(labels.shape, dtype=np.float32)
     moved = _exact_choice(labels, classes, lambda n: floor(_decimal(p) * n), rng) if exact else draw < p
     if classes == 2:
@@ -159,9 +166,10 @@ def jitter(mask, steps, rng):
     """
     # Paper: appendix C.4 (gradual boundary perturbation) is not public; this one is the voter model.
     check(mask)
+    checks.rng(rng)
     rows, columns = np.indices(mask.shape[-2:])
     last_row, last_column = mask.shape[-2] - 1, mask.shape[-1] - 1
-    for _ in range(_passes(steps)):
+    for _ in range(checks.whole(steps, "steps")):
         step = rng.integers(0, 9, mask.shape, dtype=np.uint8).astype(np.intp)
         from_row = np.clip(rows + step // 3 - 1, 0, last_row)
         from_column = np.clip(columns + step % 3 - 1, 0, last_column)
@@ -172,12 +180,12 @@ def jitter(mask, steps, rng):
 
 def random(shape, p, rng):
     """RL: each pixel is foreground with probability `p`, whatever the image shows; returns uint8 in {0, 1}."""
-    return (rng.random(shape, dtype=np.float32) < check_ratio(p, "p")).astype(np.uint8)
+    return (checks.rng(rng).random(shape, dtype=np.float32) < checks.ratio(p, "p")).astype(np.uint8)
 
 
 def generator(recipe, *seeds):
     """The random numbers of one recipe: its own for each recipe and each of `seeds` (ints or texts, such as an image id)."""
-    numbers = [int(seed) if isinstance(seed, int | np.integer) else crc32(seed.encode()) for seed in seeds]
+    numbers = [crc32(seed.encode()) if isinstance(seed, str) else checks.whole(seed, "seed", 0) for seed in seeds]
     return np.random.default_rng([*numbers, crc32(recipe.encode())])
 
 
@@ -188,6 +196,7 @@ def apply(labels, matrix, rng):
     """
     matrix = check_matrix(matrix)
     check(labels, len(matrix))
+    checks.rng(rng)
     noisy = _inverse_cdf(np.where(labels == IGNORE, 0, labels), matrix, rng)
     return np.where((labels == IGNORE) & (len(matrix) > 2), labels, noisy)
 
@@ -197,12 +206,15 @@ def confusion(first, second, classes):
 
     Pixels that are IGNORE in either are left out. ValueError: shapes differ, ids that are no class, no pixel left.
     """
+    checks.whole(classes, "classes", 2, IGNORE)
     first, second = np.asarray(first), np.asarray(second)
+    if not all(np.issubdtype(part.dtype, np.integer) for part in (first, second)):
+        raise ValueError(f"labels of {first.dtype} and {second.dtype} must be class ids: convert them to uint8")
     if first.shape != second.shape:
         raise ValueError(f"labels of shapes {first.shape} and {second.shape} must be those of the same pixels")
     known = (first != IGNORE) & (second != IGNORE)
     rows, columns = first[known], second[known]
-    if not known.any() or max(rows.max(), columns.max()) >= classes:
+    if not known.any() or min(rows.min(), columns.min()) < 0 or max(rows.max(), columns.max()) >= classes:
         raise ValueError(f"labels must hold class ids below classes={classes} in at least one pixel")
     pairs = rows.astype(np.intp) * classes + columns
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -210,7 +222,10 @@ def confusion(first, second, classes):
 
 def check_matrix(matrix):
     """The matrix as float64 (M, M); ValueError unless it is square and row-stochastic."""
-    matrix = np.asarray(matrix, dtype=float)
+    try:
+        matrix = np.asarray(matrix, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a transition matrix is square and holds probabilities ({error})") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(f"a transition matrix is square with at least two classes, got shape {matrix.shape}")
     if not np.all(matrix >= 0):
@@ -222,13 +237,6 @@ def check_matrix(matrix):
             f"row {row} of the transition matrix sums to {sums[row]:.6g}, expected 1: divide each row by its sum"
         )
     return matrix
-
-
-def check_ratio(value, name):
-    """The value as a float; ValueError unless it is a fraction in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}, expected a fraction in [0, 1]")
-    return float(value)
 
 
 def _rows(text):
@@ -260,7 +268,7 @@ def _moved_on(labels, moved, draw, classes):
 def _square_filter(rank_filter, mask, px):
     # n passes with the 3x3 square are one pass with the square of side 2n+1, and a rank filter is separable.
     check(mask)
-    side = 2 * _passes(px) + 1
+    side = 2 * checks.whole(px, "px") + 1
     return rank_filter(mask, size=(1,) * (mask.ndim - 2) + (side, side), mode="nearest")
 
 
@@ -276,9 +284,3 @@ def _exact_choice(labels, classes, count, rng):
 def _decimal(ratio):
     """The ratio as it is written in decimals, so that 0.45 of 100 pixels is 45 (in binary floating point it is 45.000...1)."""
     return Fraction(str(float(ratio)))
-
-
-def _passes(px):
-    if px != int(px) or px < 1:
-        raise ValueError(f"{px} passes were asked for, expected a whole number, at least 1")
-    return int(px)
