@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import checks, cityscapes, folders, scenes, stored, synthetic, views
+from metalib import checks, cityscapes, folders, image_files, scenes, stored, synthetic, views
 from metalib.folders import SPLITS, Source
 
 _LAYOUT = "in <split>/{images,labels}"
@@ -180,4 +180,4 @@ def _draw(name, split, size, count):
     draw = partial(scenes.render if street else synthetic.render, name, seed, size=size or (128 if street else 256))
     for index in range(count):
         image, mask = draw(index)
-        yield np.moveaxis(folders.to_unit(image, name), 0, -1), mask
+        yield np.moveaxis(image_files.to_unit(image, name), 0, -1), mask

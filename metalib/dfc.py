@@ -22,8 +22,8 @@ def scores(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.
     ValueError: an unknown rule, iterations below 1, an lr that diverges, images that are not grey, finite and varied.
     """
     checks.one_of(rule, RULES, "rule")
-    for value, name in ((channels, "channels"), (iterations, "iterations"), (min_labels, "min_labels")):
-        checks.whole(value, name)
+    for value, name, least in ((channels, "channels", 1), (iterations, "iterations", 1), (min_labels, "min_labels", 0)):
+        checks.whole(value, name, least)
     device = torch.device(device or training.default_device())
     found = []
     for image in training._to(device, datasets.standardise_grey(images, least_px=2)).split(1):

@@ -4,7 +4,7 @@ Masks are binary, 0/1 or 0/255; where the folder holds `classes.json`, class ids
 """
 
 from functools import partial
-from math import gcd, prod
+from math import gcd
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -12,14 +12,12 @@ from zlib import crc32
 import numpy as np
 
 from metalib import records
+from metalib.image_files import LOSSY, images_in, read_image, to_unit
 from metalib.labels import IGNORE
 
 SPLITS = ("train", "val", "test")
 BINARY = ("background", "foreground")
-_LOSSLESS, _LOSSY = (".png", ".tif", ".tiff"), (".jpg", ".jpeg")
-SUFFIXES = _LOSSLESS + _LOSSY
 _FIELDS_FORM = "expected a list of lists of file names, one a field of view, or no such file"
-_MOST_VALUES = 2**29  # of a TIFF, 2 GiB as float32; others are limited by Pillow, to a third of as many pixels
 _CLASSES_FORM = '{"classes": [names of three or more classes, by id], "ignore_index": 255}'
 
 
@@ -61,42 +59,6 @@ def files(where):
     found = [where / "fields.json", where / "classes.json"]
     found += [file for split in SPLITS for file in (where / split).rglob("*")]
     return sorted(file for file in found if file.is_file())
-
-
-def read_image(path):
-    """Pixels of a file, (H, W) or (H, W, C) of its own dtype; ValueError names a file that cannot be read, or is too large.
-
-    The size that a file declares is checked before anything is decoded. Of an animation it is the first image.
-    """
-    from PIL.Image import DecompressionBombError  # here and below, so that embedded data needs no image reader
-
-    try:
-        return _read_pixels(Path(path))
-    except Exception as error:  # every reader raises its own kinds, and imageio wraps some
-        cause = error.__cause__ or error
-        advice = "it may be truncated, copy it again, or save it anew as plain PNG or TIFF"
-        if isinstance(cause, DecompressionBombError):
-            advice = "it is too large to be read at once, cut it into parts"
-        raise ValueError(f"{path} cannot be read as an image ({' '.join(str(cause).split())}): {advice}") from error
-
-
-def images_in(folder):
-    """Files of a folder that are named as images, sorted; links that lead nowhere among them, which are to be named.
-
-    Hidden files are what systems leave beside images, as ._mask.png.
-    """
-    named = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    return [path for path in named if not path.name.startswith(".") and (path.is_file() or path.is_symlink())]
-
-
-def to_unit(image, path):
-    """(C, H, W) float32 in [0, 1] from 8- or 16-bit gray (H, W) or colour (H, W, C); ValueError names the path."""
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{path} holds {image.dtype} pixels, expected 8- or 16-bit unsigned integers: convert it")
-    if image.ndim not in (2, 3):
-        raise ValueError(f"{path} has shape {image.shape}, expected (H, W) or (H, W, colours): save one plane a file")
-    channels = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    return channels.astype(np.float32) / np.iinfo(image.dtype).max
 
 
 def reduce(image, labels, size, path, *, binary):
@@ -193,7 +155,7 @@ def _by_stem(kind):
     for file in every:
         if found[file.stem] != file:
             raise ValueError(f"{file} and {found[file.stem].name} share a stem: remove one of them")
-        if kind.name == "labels" and file.suffix.lower() in _LOSSY:
+        if kind.name == "labels" and file.suffix.lower() in LOSSY:
             raise ValueError(f"{file} is a JPEG, whose compression changes labels: save them anew as PNG or TIFF")
     return found
 
@@ -211,23 +173,6 @@ def _grouped_split(pairs, fields):
         split[part] += groups[name]
     # Inside a split images are mixed, so that the first few of them come from many fields.
     return {part: sorted(chosen, key=lambda pair: checksum(pair[0].stem)) for part, chosen in split.items()}
-
-
-def _read_pixels(path):
-    """By the reader of its suffix alone, so that no other one guesses at what a file may be."""
-    import imageio.v3 as iio
-    import tifffile
-    from PIL.Image import DecompressionBombError
-
-    if not path.is_file():
-        raise FileNotFoundError("there is no such file")
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return iio.imread(path, plugin="pillow", index=0)
-    with tifffile.TiffFile(path) as file:
-        planes = file.series[0]
-        if prod(planes.shape) > _MOST_VALUES:
-            raise DecompressionBombError(f"it declares the shape {planes.shape}")
-        return planes.asarray()
 
 
 def _read_pair(image_path, mask_path, names, size, source):

@@ -92,27 +92,15 @@ def load(path):
     if about is None:
         raise ValueError(f"{path} holds no iGTT configuration: expected a file of metalib.igtt.save")
     config = igtt_config.from_dict(records.parse_json(about, path, "expected a file of metalib.igtt.save"), path)
-    if _shapes(state) != _expected_shapes(config):
-        raise ValueError(
-            f"{path} holds other weights than its configuration tells: expected a file of metalib.igtt.save"
-        )
-    with torch.random.fork_rng():
-        network = models.build(config.model, 1, 2, config.width)
-    network.load_state_dict(state)
-    return network.eval(), config
-
-
-def _shapes(state):
-    return {name: tensor.shape for name, tensor in state.items()}
-
-
-def _expected_shapes(config):
-    """Those of the network of a configuration, made without memory, whatever width a file tells; None if there is none."""
     try:
-        with torch.device("meta"):
-            return _shapes(models.build(config.model, 1, 2, config.width).state_dict())
-    except (RuntimeError, TypeError):  # larger than any
-        return None
+        with torch.random.fork_rng():
+            network = models.build(config.model, 1, 2, config.width)
+        network.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no network of its configuration: expected a file of metalib.igtt.save"
+        ) from error
+    return network.eval(), config
 
 
 class _Run:

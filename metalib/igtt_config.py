@@ -116,7 +116,8 @@ def check(config):
     for name, known in OPTIONS.items():
         if getattr(config, name) not in known:
             raise ValueError(f"{name} is {getattr(config, name)!r}, expected one of {', '.join(known)}")
-    for name in ("width", "epochs", "batch", "lr_step_epochs"):
+    checks.whole(config.width, "width", 1, 256)  # a file is not to tell how much memory its network takes
+    for name in ("epochs", "batch", "lr_step_epochs"):
         checks.whole(getattr(config, name), name)
     checks.whole(config.seed, "seed", 0)
     checks.ratio(config.sure, "sure")
@@ -135,4 +136,7 @@ def from_dict(values, where):
         raise ValueError(
             f"{where} has the unknown fields {', '.join(sorted(unknown))}: read it with the version that wrote it"
         )
-    return check(IgttConfig(**values))
+    try:
+        return check(IgttConfig(**values))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

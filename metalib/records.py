@@ -160,8 +160,11 @@ def unpack(text):
     shape, _, packed = text.partition(":")
     try:
         height, width = map(int, shape.split("x"))
+        unpack = zlib.decompressobj()
         # No more than the shape tells, and one byte, so that what is longer is seen.
-        ids = zlib.decompressobj().decompress(base64.b64decode(packed), height * width + 1)
+        ids = unpack.decompress(base64.b64decode(packed), height * width + 1)
+        if not unpack.eof:
+            raise ValueError("it is cut, or longer than its shape")
         return np.frombuffer(ids, np.uint8).reshape(height, width)
     except (ValueError, zlib.error) as error:
         raise ValueError(

@@ -39,13 +39,13 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     out = Path(out)
     if _taken(out):
         raise FileExistsError(f"{out} exists and is not empty: give a folder that is new")
+    records.check_writable(out)
     method = method or ("supervised" if masks else "igtt")
     if method not in METHODS or (method == "supervised" and not masks):
         raise ValueError(
             f"method is {method!r}, expected one of {', '.join(METHODS)}, the latter with a folder of masks"
         )
     found = image_folder.read(images, masks)
-    records.check_writable(out)
     network, config, history = _trained(found, method, recipe, changes)
     scores = [tiles.predict(network, image) for image in found.images]
     rows = [_row(found, number, scores[number], method) for number in range(len(scores))]

@@ -35,7 +35,19 @@ class Kind(NamedTuple):
 
 
 CODE = (
-    *("checks", "labels", "transition", "synthetic", "scenes", "folders", "cityscapes", "stored", "views", "datasets"),
+    *(
+        "checks",
+        "labels",
+        "transition",
+        "synthetic",
+        "scenes",
+        "image_files",
+        "folders",
+        "cityscapes",
+        "stored",
+        "views",
+        "datasets",
+    ),
     *("models", "losses", "metrics", "group", "training"),
 )
 IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
