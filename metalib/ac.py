@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from torch import nn
 from torch.nn import functional as F
 
-from metalib import datasets, models, training
+from metalib import checks, datasets, models, training
 
 
 def scores(
@@ -35,8 +35,8 @@ def scores(
     ValueError: sides that are no multiple of the stride, an lr that diverges, images that are not grey, finite and varied.
     """
     # Paper: silent on AC's settings and on its foreground; these are ours, stride 2 as the structures are thin.
-    if epochs < 1 or batch < 1:
-        raise ValueError(f"epochs={epochs} and batch={batch} must be at least 1")
+    for value, name in ((width, "width"), (blocks, "blocks"), (epochs, "epochs"), (batch, "batch")):
+        checks.whole(value, name)
     device = torch.device(device or training.default_device())
     images, learned = (
         training._to(device, datasets.standardise_grey(part, least_px=2)) for part in (images, training_images)
@@ -129,9 +129,8 @@ def information_loss(first, second, displacement=10):
     made symmetric; the mean over them is returned. Pairs that leave the image are left out.
     ValueError: a displacement that is negative or no pair of pixels has.
     """
-    height, width = sides = first.shape[-2:]
-    if not 0 <= displacement < min(sides):
-        raise ValueError(f"displacement is {displacement} px, expected 0 to less than a side of {height}x{width} px")
+    sides = first.shape[-2:]
+    checks.whole(displacement, "displacement", 0, min(sides) - 1)  # in px
     # A correlation by Fourier transforms costs as much for 441 displacements as for one.
     padded = [next_fast_len(side + displacement) for side in sides]
     first, second = (torch.fft.rfft2(part.float(), padded) for part in (first, second))

@@ -9,12 +9,13 @@ All functions raise ValueError for images that are not (N, 1, H, W), or not fini
 """
 
 from itertools import product
+from numbers import Real
 
 import numpy as np
 from scipy import ndimage as ndi
 from skimage.filters import threshold_local, threshold_otsu
 
-from metalib import pseudo_labels
+from metalib import checks, pseudo_labels
 from metalib.datasets import check_grey, z_score
 from metalib.labels import confusion
 
@@ -37,7 +38,7 @@ def adaptive_gaussian(images, block_px=None, offset=0.0, sigma_px=0):
     within BLOCK_SHARE of that side. offset: lowers the threshold, as in scikit-image, here in standard deviations
     of the image; a negative one asks for more contrast.
     """
-    return _scores(_local_margins(images, block_px, sigma_px) + offset)
+    return _scores(_local_margins(images, block_px, sigma_px) + checks.number(offset, "offset"))
 
 
 def adaptive_gaussian_oracle(images, labels, sigma_px=0):
@@ -92,8 +93,8 @@ def _margins(images, threshold, sigma_px=0):
 def _local_margins(images, block_px, sigma_px):
     side = min(check_grey(images).shape[2:])
     block = _block_px(images, BLOCK_SHARE) if block_px is None else block_px
-    if block % 2 != 1 or not 3 <= block <= side:
-        raise ValueError(f"block_px is {block}, expected an odd width from 3 to the image's shorter side, {side} px")
+    if not isinstance(block, Real) or block % 2 != 1 or not 3 <= block <= side:
+        raise ValueError(f"block_px is {block!r}, expected an odd width from 3 to the image's shorter side, {side} px")
     return _margins(images, lambda image: threshold_local(image, int(block), method="gaussian"), sigma_px)
 
 
@@ -114,8 +115,7 @@ def _scores(margins):
 
 
 def _smooth(image, sigma_px):
-    if not 0 <= sigma_px < np.inf:
-        raise ValueError(f"the width of a Gaussian is {sigma_px} px, expected 0 or more")
+    checks.number(sigma_px, "sigma_px", 0)
     return ndi.gaussian_filter(image.astype(np.float64), sigma_px)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metalib import folders
+from metalib import folders, image_files
 from metalib.labels import IGNORE
 
 _ARCHIVES = {"leftImg8bit": "leftImg8bit_trainvaltest.zip", "gtFine": "gtFine_trainvaltest.zip"}
@@ -45,11 +45,11 @@ def fingerprint(where):
 
 def _official(where, split):
     """torchvision's reader of an official split; FileNotFoundError names the folder that is missing."""
-    from torchvision.datasets import Cityscapes  # here, since it takes a second that no other set needs
-
     for kind, archive in _ARCHIVES.items():
         if not (where / kind / split).is_dir():
             raise FileNotFoundError(f"{where / kind / split} is missing: unpack {archive} into {where}, from {GET}")
+    from torchvision.datasets import Cityscapes  # here, since it takes a second that no other set needs
+
     return Cityscapes(where, split=split, mode="fine", target_type="semantic")
 
 
@@ -83,7 +83,7 @@ def _train_ids(classes):
 def _read_pair(path, label_path, table, size):
     if not label_path.is_file():
         raise FileNotFoundError(f"{label_path} is missing: unpack {_ARCHIVES['gtFine']} anew")
-    image, ids = folders.read_image(path), folders.read_image(label_path)
+    image, ids = image_files.read_image(path), image_files.read_image(label_path)
     if ids.dtype != np.uint8 or ids.shape != image.shape[:2]:
         raise ValueError(
             f"{label_path} holds {ids.dtype} of shape {ids.shape}, expected uint8 of {image.shape[:2]} as {path.name}"
@@ -93,4 +93,4 @@ def _read_pair(path, label_path, table, size):
         raise ValueError(
             f"{label_path} holds the id {ids[labels == _UNKNOWN][0]}, which Cityscapes does not have: unpack {_ARCHIVES['gtFine']} anew"
         )
-    return folders.reduce(folders.to_unit(image, path), labels, size, path, binary=False)
+    return folders.reduce(image_files.to_unit(image, path), labels, size, path, binary=False)

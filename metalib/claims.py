@@ -5,8 +5,8 @@ lies on its side, and fails if the opposite bound lies on the other. Between the
 data cannot tell, and it is not tested. The bounds are those of seeds (weights, noise, order) on one set of images.
 """
 
+import argparse
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from scipy import special
 from metalib import records
 
 MIN_SEEDS = 3
+_FIELDS = {"id", "notebook", "claim", "paper", "profile", "data", "verdict", "ours", "spread", "seeds", "reason"}
 _COLUMNS = ("verdict", "id", "paper", "ours", "spread", "seeds", "reason")
 
 
@@ -116,8 +117,14 @@ def _place(row):
 
 
 def load(path=None):
-    """The rows of `claims.json`."""
-    return json.loads(Path(path or records.committed_folder() / "claims.json").read_text())
+    """The rows of `claims.json`. FileNotFoundError and ValueError say how to make it anew."""
+    path, advice = Path(path or records.committed_folder() / "claims.json"), "compute it with `make figures`"
+    if not path.is_file():
+        raise FileNotFoundError(f"there are no verdicts {path}: {advice}")
+    rows = records.read_json(path, f"delete it and {advice}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= _FIELDS for row in rows):
+        raise ValueError(f"{path} holds no verdicts, rows with {', '.join(sorted(_FIELDS))}: delete it and {advice}")
+    return rows
 
 
 def is_embedded(row):
@@ -189,8 +196,13 @@ def _verdict(decided, ours, spread, seeds, reason):
 
 
 def _main():
-    """With the path of an older claims.json, print the verdicts that differ from it."""
-    print("\n".join(moved(load(sys.argv[1]), load())) or "no verdict moved")
+    parser = argparse.ArgumentParser(prog="python -m metalib.claims", description="Print the verdicts that moved.")
+    parser.add_argument("older", type=Path, help="an older claims.json, to compare that of figures/ with")
+    given = parser.parse_args()
+    try:
+        print("\n".join(moved(load(given.older), load())) or "no verdict moved")
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

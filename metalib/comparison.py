@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import ac, baselines, dfc, igtt, metrics, training
+from metalib import ac, baselines, checks, dfc, igtt, metrics, training
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class MethodHistory:
 def run(config, device=None):
     """Segment the test images as `config` says and return the `MethodHistory`; ValueError for an unknown method."""
     start, device = time.perf_counter(), torch.device(device or training.default_device())
-    if config.method not in METHODS:
-        raise ValueError(f"unknown method {config.method!r}, expected one of {', '.join(METHODS)}")
+    checks.types(config, MethodConfig)
+    checks.one_of(config.method, METHODS, "method")
     learned, test = (training.load(config, split) for split in ("train", "test"))
     scores, about = METHODS[config.method](learned, test, config.seed, device, **dict(config.options))
     measured = {name: [value] for name, value in metrics.evaluate(scores, test.labels).items()}

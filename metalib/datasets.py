@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import cityscapes, folders, scenes, stored, synthetic, views
+from metalib import checks, cityscapes, folders, image_files, scenes, stored, synthetic, views
 from metalib.folders import SPLITS, Source
 
 _LAYOUT = "in <split>/{images,labels}"
@@ -61,12 +61,11 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
     sides must be a multiple by the same factor. limit: at most this many images: the first of a folder, a mix of a real
     set. ValueError or FileNotFoundError name the set, the folder or the file, and what to do.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}, expected one of {', '.join(SPLITS)}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}, expected at least one image")
-    if size is not None and size < 1:
-        raise ValueError(f"size is {size} px, expected at least 1")
+    checks.one_of(split, SPLITS, "split")
+    if limit is not None:
+        checks.whole(limit, "limit")
+    if size is not None:
+        checks.whole(size, "size")
     name = str(name_or_folder)
     if is_embedded(name):
         return _embedded(name, split, size, limit or EMBEDDED_COUNTS[split])
@@ -85,7 +84,10 @@ def fingerprint(name_or_folder, root=None):
         return cityscapes.fingerprint(where)
     digest = hashlib.sha256()
     for file in folders.files(where):
-        digest.update(str(file.relative_to(where)).encode() + file.read_bytes())
+        digest.update(str(file.relative_to(where)).encode())
+        with file.open("rb") as content:
+            for part in iter(partial(content.read, 2**20), b""):
+                digest.update(part)
     return digest.hexdigest()[:16]
 
 
@@ -118,6 +120,8 @@ def standardise_grey(images, least_px=1):
 def check_grey(images, least_px=1):
     """The images as an array; ValueError unless they are (N, 1, H, W) and finite, one or more, no side below `least_px`."""
     images = np.asarray(images)
+    if images.dtype.kind not in "buif":
+        raise ValueError(f"images have dtype {images.dtype}, expected numbers")
     if images.ndim != 4 or images.shape[1] != 1 or not len(images) or min(images.shape[2:]) < least_px:
         what = f"expected (N, 1, H, W), N at least 1, H and W at least {least_px} px"
         raise ValueError(f"images have shape {images.shape}, {what}: average the channels of colour images")
@@ -137,7 +141,7 @@ def folder(name_or_folder, root=None):
     """Where a set lies: below `root`, else METALIB_DATA or ../shared/data, for the name of a real set; else the folder."""
     if str(name_or_folder) not in REAL:
         found = Path(name_or_folder)
-        if not found.is_dir():
+        if not str(name_or_folder) or not found.is_dir():  # "" would be the working directory
             known = ", ".join((*synthetic.SETS, *scenes.NAMES, *REAL))
             raise FileNotFoundError(f"no data set or folder {str(name_or_folder)!r}: give one of {known}, or a folder")
         return found
@@ -176,4 +180,4 @@ def _draw(name, split, size, count):
     draw = partial(scenes.render if street else synthetic.render, name, seed, size=size or (128 if street else 256))
     for index in range(count):
         image, mask = draw(index)
-        yield np.moveaxis(folders.to_unit(image, name), 0, -1), mask
+        yield np.moveaxis(image_files.to_unit(image, name), 0, -1), mask

@@ -5,11 +5,13 @@ window's area inside the image (edge correction) and by the number N of such pix
 an image is close to 1, its unit is 1/px^2.
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage as ndi
 
+from metalib import checks
 from metalib.labels import IGNORE, check, check_matrix
 
 KERNELS = ("box", "gaussian")
@@ -108,8 +110,9 @@ def smallest_window_px(p, z=3.0):
 
     ValueError at p = 0.5, where no window is large enough.
     """
-    if not 0 <= p < 0.5:
-        raise ValueError(f"p is {p}, expected a flip probability in [0, 0.5): at 0.5 no window shows the structure")
+    if not isinstance(p, Real) or not 0 <= p < 0.5:
+        raise ValueError(f"p is {p!r}, expected a flip probability in [0, 0.5): at 0.5 no window shows the structure")
+    checks.number(z, "z", 0)
     side = int(np.ceil(np.sqrt(z**2 * p * (1 - p)) / (1 - 2 * p)))
     return max(1, side + (side + 1) % 2)
 
@@ -163,9 +166,8 @@ def _variance_of_share(variances, window_px, kernel):
 
 def _window_sum(values, window_px, kernel, power=1):
     """Sum of w^power values, float64, where the weights w sum to one over a whole window and values are 0 outside."""
-    width = _check_window(window_px, values.shape)
-    if kernel not in KERNELS:
-        raise ValueError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}")
+    width = check_window(window_px, values.shape)
+    checks.one_of(kernel, KERNELS, "kernel")
     if kernel == "box" or width == 1:
         total = ndi.uniform_filter(values, width, output=float, mode="constant")
         return total if power == 1 else total / width**values.ndim
@@ -180,14 +182,15 @@ def _window_sum(values, window_px, kernel, power=1):
 
 def _coverage(shape, window_px, kernel):
     """Share of the window's weight inside the image, in (0, 1], along rows (H,) and columns (W,): their product is that of a pixel."""
-    _check_window(window_px, shape)
+    check_window(window_px, shape)
     return tuple(_window_sum(np.ones(n), window_px, kernel) for n in shape)
 
 
-def _check_window(window_px, shape):
-    if not (window_px >= 1 and window_px % 2 == 1):  # in this form it refuses nan and inf too
-        raise ValueError(f"window_px is {window_px}, expected an odd width of at least 1 px, such as 1, 3 or 25")
-    if window_px > min(shape):
+def check_window(window_px, shape=None):
+    """The width of a window as an int; ValueError unless it is odd, and no wider than an image of this shape (H, W)."""
+    if not isinstance(window_px, Real) or not (window_px >= 1 and window_px % 2 == 1):  # which refuses nan and inf, too
+        raise ValueError(f"window_px is {window_px!r}, expected an odd width of at least 1 px, such as 1, 3 or 25")
+    if shape and window_px > min(shape):
         raise ValueError(
             f"window_px is {window_px}, wider than the image {shape}: choose at most {min(shape) - 1 + min(shape) % 2}"
         )

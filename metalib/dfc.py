@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from metalib import datasets, training
+from metalib import checks, datasets, training
 
 
 def scores(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.0, lr=0.1, rule="otsu", device=None):
@@ -21,8 +21,9 @@ def scores(images, seed=0, *, channels=100, iterations=1000, min_labels=3, mu=1.
     rule: `otsu` or `mean`, see `RULES`; the score is that of `foreground_score`, 0 where a single cluster is left.
     ValueError: an unknown rule, iterations below 1, an lr that diverges, images that are not grey, finite and varied.
     """
-    if rule not in RULES or iterations < 1:
-        raise ValueError(f"rule={rule!r}, iterations={iterations}: expected a rule of {', '.join(RULES)}, and a step")
+    checks.one_of(rule, RULES, "rule")
+    for value, name, least in ((channels, "channels", 1), (iterations, "iterations", 1), (min_labels, "min_labels", 0)):
+        checks.whole(value, name, least)
     device = torch.device(device or training.default_device())
     found = []
     for image in training._to(device, datasets.standardise_grey(images, least_px=2)).split(1):

@@ -75,6 +75,8 @@ def diagnose(masks, classes=2, clean=None, *, model=None, progress=False):
     widths = structure.window_widths(shape)
     counts = structure.count(chain([first], masks), classes, widths)
     _check_enough(counts)
+    if clean is not None and len(clean) != 2:
+        raise ValueError(f"clean has {len(clean)} parts, expected two: clean masks, and the labels of the same images")
     against = _compared(*clean, classes) if clean is not None else None
     model = model or learnability.load()
     if against is None:
@@ -186,7 +188,7 @@ def _main():
         clean = pairs(LabelFolder(given.clean, given.classes), noisy) if given.clean else None
         print(report(diagnose(noisy, given.classes, clean, progress=True)))
     except (OSError, ValueError) as error:
-        parser.exit(1, " ".join(str(error).split()) + "\n")  # in one line: readers of images write several
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

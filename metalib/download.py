@@ -16,7 +16,7 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
-from metalib import datasets
+from metalib import datasets, image_folder, records
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"
 # Not computed here, where the archive was out of reach, but recorded alike by unrelated projects on GitHub: for this
@@ -26,6 +26,7 @@ SHA256 = "dcb6edc2690f137406638b2309581a71522c4dff19157d118453b448dcddcb68"
 COUNT = 334
 SIDE_PX = 256
 DARK = 100
+_MEMBER_BYTES = 2**24  # of an unpacked member at most: its images have up to 1.5 million pixels
 _MEMBER = re.compile(r"([0-9a-f]{64})/(images/\1|masks/[^/]+)\.png")
 
 
@@ -38,12 +39,13 @@ def download_nuc(folder=None, *, url=URL, sha256=SHA256, count=COUNT):
     """Make <folder>/nuc and return its path. It appears whole or not at all, and is never overwritten.
 
     folder: default `data_folder()`. sha256: 64 hex digits that the archive must have. count: images it must yield.
-    FileExistsError: <folder>/nuc is there. OSError: no connection, cut off, or no space. ValueError: the archive has
+    FileExistsError: <folder>/nuc is there. OSError: no connection, cut off, no space, or a folder that cannot be written to. ValueError: the archive has
     another checksum, is damaged or unsafe, or yields another number of images. Afterwards a second call starts anew.
     """
     target = Path(folder or data_folder()) / "nuc"
     if target.exists():
         raise FileExistsError(f"{target} is there and stays as it is: remove it, or give another folder")
+    records.check_writable(target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".nuc.") as temporary:
         made = Path(temporary) / "nuc"
@@ -54,7 +56,7 @@ def download_nuc(folder=None, *, url=URL, sha256=SHA256, count=COUNT):
 
 def fetch(folder, url=URL, sha256=SHA256):
     """Download the archive into `folder` and return its path; it is there only if the checksum agrees."""
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+    if not re.fullmatch("[0-9a-fA-F]{64}", str(sha256)):
         raise ValueError(f"sha256 is {sha256!r}, expected 64 hex digits")
     downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)
     try:
@@ -76,9 +78,10 @@ def convert(archive, target, count=COUNT):
     ValueError names the archive, and the member at fault: absolute or with "..", damaged, or a mask that does not fit;
     or it names both numbers where not `count` images are found. Then nothing or a part of `target` is written.
     """
+    target = Path(target)
     with _open(archive) as file:
         masks = _masks_by_id(file)
-        images = {name: image for name in sorted(masks) if (image := _fluorescence(file, name)) is not None}
+        images = [name for name in sorted(masks) if _fluorescence(file, name) is not None]  # read again, not kept
         if len(images) != count:
             raise ValueError(
                 f"{archive} holds {len(images)} gray, dark images of {SIDE_PX} x {SIDE_PX} px, expected {count}: "
@@ -88,8 +91,8 @@ def convert(archive, target, count=COUNT):
             for split, names in split_ids(images).items():
                 for name in names:
                     stem = f"{name[:16]}.png"
-                    _write(target / split / "images" / stem, images[name])
-                    _write(target / split / "labels" / stem, _join(file, masks[name], name))
+                    image_folder.write(target / split / "images" / stem, _fluorescence(file, name))
+                    image_folder.write(target / split / "labels" / stem, _join(file, masks[name], name))
                     progress.update()
 
 
@@ -144,9 +147,14 @@ def _join(file, names, image):
 
 def _read(file, name):
     try:
-        return iio.imread(file.read(name), extension=".png")
+        with file.open(name) as member:
+            content = member.read(_MEMBER_BYTES + 1)  # whatever size the archive tells, no more is unpacked
+        if len(content) > _MEMBER_BYTES:
+            raise ValueError(f"it is larger than {_MEMBER_BYTES} bytes")
+        return iio.imread(content, plugin="pillow", index=0)
     except Exception as error:  # zipfile, zlib and every image plugin raise their own kinds
-        raise ValueError(f"{file.filename}: {name} cannot be read ({error}): download the archive again") from error
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(f"{file.filename}: {name} cannot be read ({cause}): download the archive again") from error
 
 
 def _gray(pixels):
@@ -157,11 +165,6 @@ def _gray(pixels):
     if colours.shape[-1] in (2, 4):
         colours = colours[..., :-1]
     return colours[..., 0] if (colours == colours[..., :1]).all() else None
-
-
-def _write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    iio.imwrite(path, pixels)
 
 
 def _main():

@@ -25,16 +25,27 @@ def execute(notebook, output, parameters, sync=False):
 
     ValueError: a parameter that the notebook does not have. papermill.PapermillExecutionError: a cell failed.
     """
+    if not Path(notebook).is_file():
+        raise FileNotFoundError(f"there is no notebook {notebook}: give one of the folder notebooks")
     known = papermill.inspect_notebook(str(notebook))
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{notebook} has no parameter {unknown[0]!r}, expected one of {', '.join(known)}")
+    partial = _partial(output)
+    records.check_writable(partial.parent)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     ran = papermill.execute_notebook(
-        str(notebook), None, parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
+        str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
     )
     if sync:
         _sync(Path(notebook), ran)
     records.atomic_write(output, nbformat.writes(ran) + "\n")  # last, since make wants it newer than the notebook
+    partial.unlink(missing_ok=True)
+
+
+def _partial(output):
+    """Where papermill writes cell by cell, which tells how far a notebook came that failed."""
+    return Path(f"{output}.partial.ipynb")
 
 
 def _sync(notebook, ran):
@@ -69,10 +80,14 @@ def _main():
     try:
         execute(given.notebook, given.output, dict(map(_parameter, given.parameters)), given.sync)
     except papermill.PapermillExecutionError as error:
+        what = " ".join(f"{error.ename}: {error.evalue}".split())
         if error.ename != run_files.MissingRun.__name__:
-            raise
+            parser.exit(1, f"{given.notebook} failed: {what} (where, and how far it came: {_partial(given.output)})\n")
+        _partial(given.output).unlink()
         print(f"{given.notebook.stem}: drawn as far as its runs are there; {error.evalue}")
         return
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{given.notebook.stem}: {time.perf_counter() - start:.0f} s, peak memory of a process {peak_mib:.0f} MiB")
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import claims, datasets, grids, metrics, records, run_files, run_numbers
+from metalib import checks, claims, datasets, grids, metrics, records, run_files, run_numbers
 
 SOURCES = ("train", "record")
 
@@ -64,13 +64,24 @@ class Results(NamedTuple):
 
 def profile_name(given=""):
     """The profile asked for: the argument, else METALIB_PROFILE, else quick. ValueError for an unknown one."""
-    return grids.one_of(given or os.environ.get("METALIB_PROFILE") or "quick", grids.PROFILES, "profile")
+    return checks.one_of(given or os.environ.get("METALIB_PROFILE") or "quick", grids.PROFILES, "profile")
 
 
 def source_name(given=""):
     """Where numbers come from: the argument, else METALIB_SOURCE, else train. ValueError for an unknown one."""
     source = given or os.environ.get("METALIB_SOURCE") or "train"
-    return source if source.endswith(run_files.SUFFIX) else grids.one_of(source, SOURCES, "source")
+    return source if str(source).endswith(run_files.SUFFIX) else checks.one_of(source, SOURCES, "source")
+
+
+def data_name(notebook, given=""):
+    """The data set asked for: the argument, else the notebook's. FileNotFoundError unless it is a known name or a folder.
+
+    A real set need not be here, since its record can be read without it.
+    """
+    name = str(given) or grids.default_data(notebook)
+    if name not in datasets.REAL and not datasets.is_embedded(name):
+        datasets.folder(name)
+    return name
 
 
 def stem(notebook, profile, data=""):
@@ -104,7 +115,7 @@ def parser(module):
     """Arguments that choose notebooks, profile and data, of the command `python -m <module>`."""
     wanted = argparse.ArgumentParser(prog=f"python -m {module}", description=__doc__.splitlines()[0])
     wanted.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"of {', '.join(grids.GRIDS)} (default: all)")
-    wanted.add_argument("--profile", choices=grids.PROFILES, default=profile_name())
+    wanted.add_argument("--profile", choices=grids.PROFILES, default="", help="default: METALIB_PROFILE, else quick")
     wanted.add_argument(
         "--data", default="", help="a data set or a folder (default: the embedded one of each notebook)"
     )
@@ -113,12 +124,23 @@ def parser(module):
 
 def chosen(given):
     """The configurations of all runs behind what `parser` was given, each once: notebooks share runs, and some have none."""
-    every = (grids.runs(notebook, given.profile, given.data) for notebook in _with_runs(given.notebooks))
+    profile = profile_name(given.profile)
+    for notebook in _with_runs(given.notebooks):
+        _check_classes(notebook, given.data)
+    every = (grids.runs(notebook, profile, given.data) for notebook in _with_runs(given.notebooks))
     return list(dict.fromkeys(config for each in every for configs in each.values() for config in configs))
 
 
 def _with_runs(notebooks):
     return [notebook for notebook in notebooks or grids.GRIDS if notebook not in grids.WITHOUT_RUNS]
+
+
+def _check_classes(notebook, data):
+    """ValueError where a notebook on two classes is given a set of more, before anything is trained."""
+    if data in ("", grids.default_data(notebook)) or notebook in grids.DATA:
+        return
+    if (classes := datasets.load(data, "val", limit=1).classes) > 2:
+        raise ValueError(f"{notebook} is on two classes, {data} has {classes}: run {', '.join(grids.DATA)} on it")
 
 
 def _compute(notebook, profile, data):
@@ -189,14 +211,17 @@ def _main():
     wanted.add_argument("--no-records", action="store_true", help="train only: notebooks that run next write them")
     wanted.add_argument("--runs", metavar="FILE", help="a file of runs (*.jsonl) to go on with, in place of records")
     given = wanted.parse_args()
-    configs = chosen(given)
-    if given.runs:
-        done = _to_file(configs, given.runs, given.limit_s)
-    else:
-        done = len(sweeps.run(configs, limit_s=given.limit_s))
-        if done == len(configs) and not given.no_records:
-            for notebook in _with_runs(given.notebooks):
-                results(notebook, given.profile, given.data, "train")
+    try:
+        configs = chosen(given)
+        if given.runs:
+            done = _to_file(configs, given.runs, given.limit_s)
+        else:
+            done = len(sweeps.run(configs, limit_s=given.limit_s))
+            if done == len(configs) and not given.no_records:
+                for notebook in _with_runs(given.notebooks):
+                    results(notebook, profile_name(given.profile), given.data, "train")
+    except (OSError, ValueError, RuntimeError) as error:
+        wanted.exit(1, f"{error}\n")
     print(f"{done} of {len(configs)} runs done" + ("" if done == len(configs) else ": call again to go on"))
 
 

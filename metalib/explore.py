@@ -12,7 +12,7 @@ import numpy as np
 from IPython import display
 from PIL import Image
 
-from metalib import labels, lemmas, shapes, transition
+from metalib import checks, labels, lemmas, shapes, transition
 
 _GRAY, _VIRIDIS = 0, 127  # where each scale of 127 colours begins in the palette
 _COLOURS = [mpl.colormaps[name](np.linspace(0, 1, 127), bytes=True)[:, :3] for name in ("gray", "viridis")]
@@ -22,6 +22,7 @@ _GAP = np.full((shapes.SIZE_PX, 8), 254, np.uint8)  # white, behind both scales
 
 def show(flip, window_px, classes, sliders=None):
     """The sliders, or the picture at these values. sliders: True or False; None: sliders where JupyterLab runs the kernel."""
+    checks.one_of(sliders, (None, True, False), "choice of sliders")
     if sliders is None:
         sliders = "JPY_SESSION_NAME" in os.environ  # set by Jupyter's server for notebooks opened in a browser
     return panel(flip, window_px, classes) if sliders else display.Image(picture(flip, window_px, classes)[0])

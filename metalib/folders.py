@@ -3,7 +3,6 @@
 Masks are binary, 0/1 or 0/255; where the folder holds `classes.json`, class ids with 255 for void pixels.
 """
 
-import json
 from functools import partial
 from math import gcd
 from pathlib import Path
@@ -12,11 +11,13 @@ from zlib import crc32
 
 import numpy as np
 
+from metalib import records
+from metalib.image_files import LOSSY, images_in, read_image, to_unit
 from metalib.labels import IGNORE
 
 SPLITS = ("train", "val", "test")
 BINARY = ("background", "foreground")
-_LOSSLESS, _LOSSY = (".png", ".tif", ".tiff"), (".jpg", ".jpeg")
+_FIELDS_FORM = "expected a list of lists of file names, one a field of view, or no such file"
 _CLASSES_FORM = '{"classes": [names of three or more classes, by id], "ignore_index": 255}'
 
 
@@ -58,24 +59,6 @@ def files(where):
     found = [where / "fields.json", where / "classes.json"]
     found += [file for split in SPLITS for file in (where / split).rglob("*")]
     return sorted(file for file in found if file.is_file())
-
-
-def read_image(path):
-    """Pixels of a file, (H, W) or (H, W, C) of its own dtype; ValueError names a file that cannot be read."""
-    import imageio.v3 as iio  # here, so that embedded data needs no image reader
-
-    try:
-        return iio.imread(path)
-    except Exception as error:  # every plugin raises its own kinds
-        raise ValueError(f"{path} cannot be read as an image ({error}): it may be truncated, copy it again") from error
-
-
-def to_unit(image, path):
-    """(C, H, W) float32 in [0, 1] from 8- or 16-bit gray (H, W) or colour (H, W, C); ValueError names the path."""
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{path} holds {image.dtype} pixels, expected 8- or 16-bit unsigned integers")
-    channels = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    return channels.astype(np.float32) / np.iinfo(image.dtype).max
 
 
 def reduce(image, labels, size, path, *, binary):
@@ -127,7 +110,7 @@ def _class_names(path):
     """Names from `classes.json`, or None where there is no such file."""
     if not path.is_file():
         return None
-    found = _read_json(path, f"expected {_CLASSES_FORM}, or no such file for masks 0/1 or 0/255")
+    found = records.read_json(path, f"expected {_CLASSES_FORM}, or no such file for masks 0/1 or 0/255")
     names = found.get("classes") if isinstance(found, dict) else None
     told = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     if not told or not 3 <= len(names) <= IGNORE or found.get("ignore_index") != IGNORE:
@@ -135,19 +118,21 @@ def _class_names(path):
     return tuple(names)
 
 
-def _read_json(path, advice):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): {advice}") from error
-
-
 def _pairs(where, split):
     """(image, mask) paths of one split; regrouped by field of view where `fields.json` tells which images share one."""
     if (where / "fields.json").is_file():
-        fields = _read_json(where / "fields.json", "expected a list of lists of file names, or no such file")
+        fields = _fields(where / "fields.json")
         return _grouped_split([pair for part in SPLITS for pair in _pairs_in(where / part)], fields)[split]
     return _pairs_in(where / split)
+
+
+def _fields(path):
+    """Groups of file names from `fields.json`."""
+    fields = records.read_json(path, _FIELDS_FORM)
+    groups = fields if isinstance(fields, list) else [None]
+    if not all(isinstance(group, list) and all(isinstance(name, str) for name in group) for group in groups):
+        raise ValueError(f"{path} is incomplete: {_FIELDS_FORM}")
+    return fields
 
 
 def _pairs_in(part):
@@ -165,12 +150,12 @@ def _by_stem(kind):
     """{stem: file} of the images in a folder."""
     if not kind.is_dir():
         raise FileNotFoundError(f"{kind} is missing: a data set is a folder of <split>/images and <split>/labels")
-    every = [file for file in sorted(kind.iterdir()) if file.suffix.lower() in _LOSSLESS + _LOSSY]
+    every = images_in(kind)
     found = {file.stem: file for file in every}
     for file in every:
         if found[file.stem] != file:
             raise ValueError(f"{file} and {found[file.stem].name} share a stem: remove one of them")
-        if kind.name == "labels" and file.suffix.lower() in _LOSSY:
+        if kind.name == "labels" and file.suffix.lower() in LOSSY:
             raise ValueError(f"{file} is a JPEG, whose compression changes labels: save them anew as PNG or TIFF")
     return found
 
@@ -194,12 +179,13 @@ def _read_pair(image_path, mask_path, names, size, source):
     image, mask = read_image(image_path), read_image(mask_path)
     if mask.ndim != 2:
         raise ValueError(f"{mask_path} is a mask of shape {mask.shape}: save it as one gray channel")
-    if image.shape[:2] != mask.shape:
+    channels = to_unit(image, image_path)
+    if channels.shape[1:] != mask.shape:
         raise ValueError(f"{image_path} is {image.shape[:2]} px, its mask {mask_path} is {mask.shape}: they must agree")
     if source and source.counts:
         _check_official(image, image_path, mask, mask_path, source)
     ids = _to_ids(mask, names, mask_path) if names else _to_binary(mask, mask_path)
-    return reduce(to_unit(image, image_path), ids, size, image_path, binary=not names)
+    return reduce(channels, ids, size, image_path, binary=not names)
 
 
 def _to_binary(mask, path):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalib import datasets, table3, transition
+from metalib import checks, datasets, table3, transition
 
 PROFILES = ("smoke", "quick", "long", "paper")
 SEEDS = {"smoke": 1, "quick": 3, "long": 5, "paper": 10}
@@ -36,7 +36,7 @@ EIGENVALUES = (1.0, 0.5, 0.25, 0.1, 0.0, -0.1)
 
 def critical_recipes(classes):
     """Flips of `classes` classes whose second eigenvalue is one of EIGENVALUES, and p = 1, as {recipe: eigenvalue}."""
-    critical = (classes - 1) / classes
+    critical = (checks.whole(classes, "classes", 2) - 1) / classes
     levels = {round(critical * (1 - value), 4): value for value in EIGENVALUES} | {1.0: 1 - 1 / critical}
     return {f"rcl_flip:{p:g}" if p else "cl": value for p, value in sorted(levels.items())}
 
@@ -47,7 +47,7 @@ MATCHING = "rcl_flip:matching"
 
 def matching_recipe(classes):
     """Flips of `classes` classes with the second eigenvalue 0.05, 1 - 0.9 * 19 / 18."""
-    return f"rcl_flip:{0.95 * (classes - 1) / classes:.4f}"
+    return f"rcl_flip:{0.95 * (checks.whole(classes, 'classes', 2) - 1) / classes:.4f}"
 
 
 # Levels of equal effective pixels, in images: at each, fewer images go with weaker flips.
@@ -57,7 +57,7 @@ TRAINING_IMAGES = (8, 32, 128)
 
 def effective_recipe(images, effective):
     """The flips under which `images` images carry as many pixels as `effective` clean ones."""
-    return f"rcl_flip:{transition.flip_of_share(effective / images):.4f}"
+    return f"rcl_flip:{transition.flip_of_share(effective / checks.whole(images, 'images')):.4f}"
 
 
 def replaced_recipe(share, by):
@@ -232,9 +232,9 @@ def runs(notebook, profile, data=""):
     from metalib.training import TrainConfig  # torch, which a notebook that reads a record does not need
 
     chosen = data or default_data(notebook)
-    base = TrainConfig(**_SCALE[one_of(profile, PROFILES, "profile")])
+    base = TrainConfig(**_SCALE[checks.one_of(profile, PROFILES, "profile")])
     planned = {}
-    for grid in GRIDS[one_of(notebook, GRIDS, "notebook with runs")]:
+    for grid in GRIDS[checks.one_of(notebook, GRIDS, "notebook with runs")]:
         if (grid.data and chosen != default_data(notebook)) or (profile == "quick" and getattr(grid, "long", False)):
             continue
         changed = replace(base, data=grid.data or chosen, **_changes(profile, getattr(grid, "changes", ()), chosen))
@@ -264,10 +264,3 @@ def _changes(profile, changes, data):
         if not (change.endswith("files") and datasets.is_embedded(data))  # some sets have a line of their own
         for name, value in known.get(change, {}).items()
     }
-
-
-def one_of(value, known, what):
-    """The value, if it is known; else ValueError that calls it `what` and lists those that are."""
-    if value not in known:
-        raise ValueError(f"unknown {what} {value!r}, expected one of {', '.join(known)}")
-    return value

@@ -105,11 +105,17 @@ def _sum(value):
 def _main():
     from metalib import experiments, sweeps, training
 
+    wanted = experiments.parser("metalib.group")
+    given = wanted.parse_args()
+    if "RANK" not in os.environ:
+        wanted.exit(
+            1, "metalib.group is one process of several: start it by torchrun --nproc-per-node 4 -m metalib.group\n"
+        )
     device = training.default_device()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    planned = experiments.chosen(experiments.parser("metalib.group").parse_args())
+    planned = experiments.chosen(given)
     runs = [config for config in planned if isinstance(config, training.TrainConfig)]
     todo = [list(sweeps.missing(runs).items())]
     dist.broadcast_object_list(todo)  # those of the first process, whatever the others see of its disk

@@ -91,10 +91,15 @@ def load(path):
         raise ValueError(f"{path} is no safetensors file ({error})") from error
     if about is None:
         raise ValueError(f"{path} holds no iGTT configuration: expected a file of metalib.igtt.save")
-    config = igtt_config.from_dict(json.loads(about), path)
-    with torch.random.fork_rng():
-        network = models.build(config.model, 1, 2, config.width)
-    network.load_state_dict(state)
+    config = igtt_config.from_dict(records.parse_json(about, path, "expected a file of metalib.igtt.save"), path)
+    try:
+        with torch.random.fork_rng():
+            network = models.build(config.model, 1, 2, config.width)
+        network.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no network of its configuration: expected a file of metalib.igtt.save"
+        ) from error
     return network.eval(), config
 
 

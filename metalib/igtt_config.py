@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from metalib import pseudo_labels
+from metalib import checks, pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -111,23 +111,32 @@ def preset(name, **changes):
 
 
 def check(config):
-    """ValueError for an option that does not exist, or a number that cannot work."""
+    """The config; ValueError for an option that does not exist, or a number that cannot work."""
+    checks.types(config, IgttConfig)
     for name, known in OPTIONS.items():
         if getattr(config, name) not in known:
             raise ValueError(f"{name} is {getattr(config, name)!r}, expected one of {', '.join(known)}")
-    for name in ("width", "epochs", "batch", "lr_step_epochs"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} is {getattr(config, name)}, expected at least 1")
-    if not 0 <= config.sure <= 1:
-        raise ValueError(f"sure is {config.sure}, expected a share in [0, 1] of the pixels in masks")
+    checks.whole(config.width, "width", 1, 256)  # a file is not to tell how much memory its network takes
+    for name in ("epochs", "batch", "lr_step_epochs"):
+        checks.whole(getattr(config, name), name)
+    checks.whole(config.seed, "seed", 0)
+    checks.ratio(config.sure, "sure")
+    checks.ratio(config.hold, "hold")
+    checks.number(config.smooth_px, "smooth_px", 0)
     pseudo_labels.extract_meta_structure(np.zeros((2, 2)), config.radius_px, config.keep, np.random.default_rng(0))
+    return config
 
 
 def from_dict(values, where):
     """The `IgttConfig` of {field: value}; ValueError names the fields that there are not, and `where` they stood."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} has no fields of a configuration: expected a file of metalib.igtt.save")
     unknown = values.keys() - {field.name for field in fields(IgttConfig)}
     if unknown:
         raise ValueError(
             f"{where} has the unknown fields {', '.join(sorted(unknown))}: read it with the version that wrote it"
         )
-    return IgttConfig(**values)
+    try:
+        return check(IgttConfig(**values))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import imageio.v3 as iio
 import numpy as np
 
-from metalib import folders, records
+from metalib import checks, folders, image_files, records
 
-SUFFIXES = folders._LOSSLESS + folders._LOSSY
 SIDE = 32  # px, the least: below it the deepest level of the network has nothing to look at
 
 
@@ -42,15 +41,17 @@ def read(folder, masks=None):
 
 def write(path, pixels):
     """Write pixels (H, W) or (H, W, C) as the suffix of the path says, whole or not at all."""
+    path = Path(path)
+    checks.one_of(path.suffix.lower(), image_files.SUFFIXES, f"kind of image {path}, its suffix")
     records.atomic_write(path, iio.imwrite("<bytes>", pixels, extension=path.suffix))
 
 
 def _paths(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give one of images")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = image_files.images_in(folder)
     if not paths:
-        raise ValueError(f"{folder} holds no image: expected files named {', '.join(SUFFIXES)}")
+        raise ValueError(f"{folder} holds no image: expected files named {', '.join(image_files.SUFFIXES)}")
     twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
     if twice:
         raise ValueError(f"{folder} holds two images named {twice[0]}: their masks would have one name, rename one")
@@ -59,10 +60,10 @@ def _paths(folder):
 
 def _read(path):
     """The gray image of a file, and a line about it."""
-    pixels = folders.read_image(path)
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] > 4):
+    pixels = image_files.read_image(path)
+    if pixels.ndim == 3 and pixels.shape[-1] > 4:
         raise ValueError(f"{path} has shape {pixels.shape}, expected (H, W) or (H, W, colours): save one plane a file")
-    channels = folders.to_unit(pixels, path)
+    channels = image_files.to_unit(pixels, path)
     image = channels[: 3 if len(channels) > 2 else 1].mean(axis=0)
     size = f"{image.shape[0]} x {image.shape[1]}"
     if min(image.shape) < SIDE:
@@ -77,13 +78,15 @@ def _read(path):
 def _mask(path, image, folder):
     """The mask of an image, of the same stem in a folder."""
     files = [
-        folder / f"{path.stem}{suffix}" for suffix in folders._LOSSLESS if (folder / f"{path.stem}{suffix}").is_file()
+        folder / f"{path.stem}{suffix}"
+        for suffix in image_files.LOSSLESS
+        if (folder / f"{path.stem}{suffix}").is_file()
     ]
     if not files:
         raise FileNotFoundError(
             f"{folder} has no mask {path.stem}.png or .tif for {path.name}: add it, or move the image away"
         )
-    mask = folders.read_image(files[0])
+    mask = image_files.read_image(files[0])
     if mask.shape != image.shape:
         raise ValueError(f"{files[0]} has shape {mask.shape}, its image {path.name} {image.shape}: they must agree")
     return folders._to_binary(mask, files[0])

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalib import checks
 from metalib.labels import IGNORE
 
 # Agreement falls exactly linearly from lag 0 to 2 px along rows and columns where no run of a class is one pixel long, so
@@ -53,10 +54,7 @@ def count(masks, classes, widths):
 
 def check_mask(mask, classes, name):
     """Number of pixels of each value (256,); ValueError with the name unless a mask is uint8 (H, W) of class ids or IGNORE."""
-    if not 2 <= classes <= IGNORE:
-        raise ValueError(
-            f"classes is {classes}, expected 2 to {IGNORE}: the value {IGNORE} marks pixels without a label"
-        )
+    checks.whole(classes, "classes", 2, IGNORE)
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(f"{name} is {mask.dtype} of shape {mask.shape}, expected uint8 (H, W) of class ids")
     found = np.bincount(mask.ravel(), minlength=256)

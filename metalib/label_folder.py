@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metalib import folders, label_counts
+from metalib import image_files, label_counts
 from metalib.labels import IGNORE
-
-_MASKS = (".png", ".tif", ".tiff")
 
 
 class LabelFolder:
@@ -25,10 +23,10 @@ class LabelFolder:
     def __init__(self, folder, classes=2):
         self.classes = classes
         self.paths = _files(Path(folder))
-        first = folders.read_image(self.paths[0])
+        first = image_files.read_image(self.paths[0])
         self.shape, kinds = first.shape, {}
         for path in self.paths:
-            mask = folders.read_image(path)
+            mask = image_files.read_image(path)
             _check_like(mask, path, first, self.paths[0])
             found = label_counts.check_mask(mask, classes, path)
             kinds[found[1] > 0, found[IGNORE] > 0] = path
@@ -42,7 +40,7 @@ class LabelFolder:
 
     def read(self, path):
         """Class ids (H, W) uint8 of one file."""
-        mask = folders.read_image(path)
+        mask = image_files.read_image(path)
         return mask // IGNORE if self._divide else mask
 
 
@@ -60,14 +58,12 @@ def pairs(clean, noisy):
 def _files(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give one of masks")
-    # Hidden files are what systems leave beside images, as .DS_Store and ._mask.png.
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    images = [path for path in files if path.suffix.lower() in folders._LOSSLESS + folders._LOSSY]
-    lossy = [path for path in images if path.suffix.lower() not in _MASKS]
+    images = image_files.images_in(folder)
+    lossy = [path for path in images if path.suffix.lower() in image_files.LOSSY]
     if lossy:
         raise ValueError(f"{lossy[0]} is a JPEG, whose compression changes labels: save the masks anew as PNG or TIFF")
     if not images:
-        raise ValueError(f"{folder} holds no mask: expected files named {', '.join(_MASKS)}")
+        raise ValueError(f"{folder} holds no mask: expected files named {', '.join(image_files.LOSSLESS)}")
     for first, second in pairwise(sorted(images, key=lambda path: path.stem)):
         if first.stem == second.stem:
             raise ValueError(f"{first} and {second} are of one name: remove one of them")

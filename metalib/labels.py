@@ -15,6 +15,8 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.morphology import skeletonize
 
+from metalib import checks
+
 IGNORE = 255
 
 
@@ -52,6 +54,8 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
 
 def make_all(recipe, labels, ids, seed, **choices):
     """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone."""
+    if len(ids) != len(labels):
+        raise ValueError(f"{len(labels)} labels have {len(ids)} ids: give one for each")
     noisy = np.empty(labels.shape, np.uint8)
     for number, name in enumerate(ids):
         noisy[number] = make(recipe, labels[number], generator(recipe, seed, name), **choices)
@@ -79,6 +83,7 @@ def family(recipe):
 
 def check(labels, classes=2):
     """Raise ValueError unless labels are uint8 class ids below `classes` (with IGNORE allowed beside more than two)."""
+    checks.whole(classes, "classes", 2, IGNORE)
     labels = np.asarray(labels)
     if labels.dtype != np.uint8:
         raise ValueError(f"labels have dtype {labels.dtype}, expected uint8: convert with labels.astype(numpy.uint8)")
@@ -99,7 +104,8 @@ def sample(labels, keep, rng, *, classes=2, exact=False, one_sided=False):
     """
     # Paper: unsampled pixels are excluded; `one_sided` is what the official code does instead.
     check(labels, classes)
-    keep = check_ratio(keep, "keep")
+    checks.rng(rng)
+    keep = checks.ratio(keep, "keep")
     if one_sided and classes != 2:
         raise ValueError(f"one_sided sampling is defined for two classes, got classes={classes}")
     if exact:
@@ -116,7 +122,8 @@ def flip(labels, p, rng, *, classes=2, exact=False):
     exact: floor(p * n) of the n pixels of each class move.
     """
     check(labels, classes)
-    p = check_ratio(p, "p")
+    checks.rng(rng)
+    p = checks.ratio(p, "p")
     draw = rng.random(labels.shape, dtype=np.float32)
     moved = _exact_choice(labels, classes, lambda n: floor(_decimal(p) * n), rng) if exact else draw < p
     if classes == 2:
@@ -151,9 +158,10 @@ def jitter(mask, steps, rng):
     """
     # Paper: appendix C.4 (gradual boundary perturbation) is not public; this one is the voter model.
     check(mask)
+    checks.rng(rng)
     rows, columns = np.indices(mask.shape[-2:])
     last_row, last_column = mask.shape[-2] - 1, mask.shape[-1] - 1
-    for _ in range(_passes(steps)):
+    for _ in range(checks.whole(steps, "steps")):
         step = rng.integers(0, 9, mask.shape, dtype=np.uint8).astype(np.intp)
         from_row = np.clip(rows + step // 3 - 1, 0, last_row)
         from_column = np.clip(columns + step % 3 - 1, 0, last_column)
@@ -164,12 +172,12 @@ def jitter(mask, steps, rng):
 
 def random(shape, p, rng):
     """RL: each pixel is foreground with probability `p`, whatever the image shows; returns uint8 in {0, 1}."""
-    return (rng.random(shape, dtype=np.float32) < check_ratio(p, "p")).astype(np.uint8)
+    return (checks.rng(rng).random(shape, dtype=np.float32) < checks.ratio(p, "p")).astype(np.uint8)
 
 
 def generator(recipe, *seeds):
     """The random numbers of one recipe: its own for each recipe and each of `seeds` (ints or texts, such as an image id)."""
-    numbers = [int(seed) if isinstance(seed, int | np.integer) else crc32(seed.encode()) for seed in seeds]
+    numbers = [crc32(seed.encode()) if isinstance(seed, str) else checks.whole(seed, "seed", 0) for seed in seeds]
     return np.random.default_rng([*numbers, crc32(recipe.encode())])
 
 
@@ -180,6 +188,7 @@ def apply(labels, matrix, rng):
     """
     matrix = check_matrix(matrix)
     check(labels, len(matrix))
+    checks.rng(rng)
     noisy = _inverse_cdf(np.where(labels == IGNORE, 0, labels), matrix, rng)
     return np.where((labels == IGNORE) & (len(matrix) > 2), labels, noisy)
 
@@ -189,12 +198,15 @@ def confusion(first, second, classes):
 
     Pixels that are IGNORE in either are left out. ValueError: shapes differ, ids that are no class, no pixel left.
     """
+    checks.whole(classes, "classes", 2, IGNORE)
     first, second = np.asarray(first), np.asarray(second)
+    if not all(np.issubdtype(part.dtype, np.integer) for part in (first, second)):
+        raise ValueError(f"labels of {first.dtype} and {second.dtype} must be class ids: convert them to uint8")
     if first.shape != second.shape:
         raise ValueError(f"labels of shapes {first.shape} and {second.shape} must be those of the same pixels")
     known = (first != IGNORE) & (second != IGNORE)
     rows, columns = first[known], second[known]
-    if not known.any() or max(rows.max(), columns.max()) >= classes:
+    if not known.any() or min(rows.min(), columns.min()) < 0 or max(rows.max(), columns.max()) >= classes:
         raise ValueError(f"labels must hold class ids below classes={classes} in at least one pixel")
     pairs = rows.astype(np.intp) * classes + columns
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -202,7 +214,10 @@ def confusion(first, second, classes):
 
 def check_matrix(matrix):
     """The matrix as float64 (M, M); ValueError unless it is square and row-stochastic."""
-    matrix = np.asarray(matrix, dtype=float)
+    try:
+        matrix = np.asarray(matrix, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a transition matrix is square and holds probabilities ({error})") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(f"a transition matrix is square with at least two classes, got shape {matrix.shape}")
     if not np.all(matrix >= 0):
@@ -216,13 +231,6 @@ def check_matrix(matrix):
     return matrix
 
 
-def check_ratio(value, name):
-    """The value as a float; ValueError unless it is a fraction in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}, expected a fraction in [0, 1]")
-    return float(value)
-
-
 def _known_forms():
     return "known forms: " + ", ".join(f"{name}:{of.example}".rstrip(":") for name, of in RECIPES.items())
 
@@ -233,11 +241,11 @@ def _nothing(text):
 
 
 def _fraction(text):
-    return check_ratio(float(text), "the value")
+    return checks.ratio(float(text), "the value")
 
 
 def _number(text):
-    return _passes(int(text or 1))
+    return checks.whole(int(text or 1), "the number of passes")
 
 
 def _matrix(text):
@@ -269,7 +277,7 @@ def _moved_on(labels, moved, draw, classes):
 def _square_filter(rank_filter, mask, px):
     # n passes with the 3x3 square are one pass with the square of side 2n+1, and a rank filter is separable.
     check(mask)
-    side = 2 * _passes(px) + 1
+    side = 2 * checks.whole(px, "px") + 1
     return rank_filter(mask, size=(1,) * (mask.ndim - 2) + (side, side), mode="nearest")
 
 
@@ -285,12 +293,6 @@ def _exact_choice(labels, classes, count, rng):
 def _decimal(ratio):
     """The ratio as it is written in decimals, so that 0.45 of 100 pixels is 45 (in binary floating point it is 45.000...1)."""
     return Fraction(str(float(ratio)))
-
-
-def _passes(px):
-    if px != int(px) or px < 1:
-        raise ValueError(f"{px} passes were asked for, expected a whole number, at least 1")
-    return int(px)
 
 
 RECIPES = {

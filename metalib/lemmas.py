@@ -82,7 +82,7 @@ def corner_error(of_maps, mean, window_px):
 
 def contrast(of_maps, clean, window_px):
     """Density in area 1 over that in area 0, minus one: (seeds,); windows across the boundary or the border left out."""
-    one, zero = (of_maps[:, _whole_windows(clean == area, window_px)].mean(axis=1) for area in (1, 0))
+    one, zero = (of_maps[:, _inside(clean, area, window_px)].mean(axis=1) for area in (1, 0))
     return one / zero - 1
 
 
@@ -98,7 +98,7 @@ def separation(noisy, clean, window_px):
     Windows that cross the boundary or the border are left out. Density is proportional to the share of ones in a window.
     """
     share = ndi.uniform_filter(noisy.astype(np.float32), (0, window_px, window_px))
-    of_areas = [share[:, _whole_windows(clean == area, window_px)] for area in (0, 1)]
+    of_areas = [share[:, _inside(clean, area, window_px)] for area in (0, 1)]
     spread = np.sqrt(np.mean([of_area.var() for of_area in of_areas]))
     difference = abs(of_areas[1].mean() - of_areas[0].mean())
     if difference == 0:
@@ -191,6 +191,14 @@ def measure_families(seeds):
 def distinct_rows(matrix):
     """Number of different rows: how many areas have label densities of their own."""
     return len(np.unique(np.round(matrix, 9), axis=0))
+
+
+def _inside(clean, area, window_px):
+    """`_whole_windows` of an area of the clean labels (H, W); ValueError where it has none."""
+    inside = _whole_windows(clean == area, window_px)
+    if not inside.any():
+        raise ValueError(f"no window of {window_px} px fits into area {area}: choose a smaller window, or larger areas")
+    return inside
 
 
 def _whole_windows(area, window_px):

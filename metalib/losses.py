@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from metalib import checks
 from metalib.labels import IGNORE
 
 
@@ -50,6 +51,7 @@ def soft_iou(logits, labels, power=1, over="image"):
 
     logits (B, 1, H, W), labels (B, H, W) in {0, 1, IGNORE}; a float32 scalar in [0, 1]; its gradient is 0 for black labels.
     """
+    checks.one_of(over, ("image", "batch"), "choice of over")
     probability, foreground, known = _two_class_maps(logits, labels)
     dims = (1, 2) if over == "image" else (0, 1, 2)
     both = (probability * foreground).sum(dim=dims)
@@ -65,6 +67,7 @@ def area_cross_entropy(logits, labels, share):
     class without a pixel counts nothing.
     """
     _check_one_channel(logits, labels)
+    checks.ratio(share, "share")
     entropy, known = _two_classes(logits, labels), labels != IGNORE
     weights, loss = (share**0.5, (1 - share) ** 0.5), 0
     for weight, members in zip(weights, (labels == 1, known & (labels != 1)), strict=True):

@@ -68,6 +68,8 @@ def change_point(values):
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) < 6:
         raise ValueError(f"a change point needs a curve of at least 6 values, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("a change point needs a curve of finite values, got NaN or infinite ones")
     tiny = 1e-4 + 1e-2 * values.std()  # a part that is constant to the last digit must not win by that alone
     cost = [
         sum(len(part) * np.log(part.std() + tiny) for part in np.split(values, [place]))
@@ -85,6 +87,8 @@ def _check(scores, labels):
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.shape != labels.shape or scores.ndim != 3:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} must both be (N, H, W)")
+    if scores.dtype.kind not in "buif":
+        raise ValueError(f"scores have dtype {scores.dtype}, expected numbers")
     if not np.isfinite(scores).all():
         image = int(np.argmin(np.isfinite(scores).all(axis=(1, 2))))
         raise ValueError(f"scores hold NaN or infinite values in image {image}")

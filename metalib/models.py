@@ -13,11 +13,14 @@ from functools import partial
 import torch
 from torch import nn
 
+from metalib import checks
+
 
 def build(name, in_channels=1, classes=2, width=64):
     """A network with fresh weights drawn from torch's global generator; ValueError for an unknown name or width."""
-    if name not in NETWORKS:
-        raise ValueError(f"unknown model {name!r}, expected one of {', '.join(NETWORKS)}")
+    checks.one_of(name, NETWORKS, "model")
+    for value, what, least in ((in_channels, "in_channels", 1), (classes, "classes", 2), (width, "width", 1)):
+        checks.whole(value, what, least)
     network = NETWORKS[name](in_channels, 1 if classes == 2 else classes, width)
     return network.apply(_initialise)
 

@@ -8,14 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from math import inf
 
-from metalib import training
+from metalib import checks, training
 
 
 class Processes:
     """At most `count` processes of this machine (default: one a core, or one on a GPU)."""
 
     def __init__(self, count=None):
-        self.count = count or _room_here()
+        self.count = _room_here() if count is None else count
 
     def ask(self, function):
         """What `function()` returns where runs are computed."""
@@ -79,6 +79,8 @@ def pool(scheduler, count):
 
     Runs that are under way on leaving are dropped. RuntimeError where no scheduler answers.
     """
+    if count is not None:
+        checks.whole(count, "workers")
     if not scheduler:
         yield Processes(count)
         return

@@ -4,12 +4,14 @@ Probability maps and images are (N, H, W) or (H, W), masks boolean or uint8 in {
 """
 
 from math import ceil
+from numbers import Real
 
 import numpy as np
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
+from metalib import checks
 from metalib.datasets import check_grey, z_score
 from metalib.labels import IGNORE, _decimal
 
@@ -21,8 +23,7 @@ def candidate_thresholds(probabilities, k=THRESHOLDS):
 
     ValueError: K below 3, or maps that hold NaN or infinite values.
     """
-    if k < 3:
-        raise ValueError(f"k is {k}: a choice between thresholds needs at least 3, the two ends being empty and full")
+    checks.whole(k, "k", 3)  # the first and the last one make an empty and a full mask
     maps = _check(probabilities)
     low, high = maps.min(axis=(-2, -1))[..., None], maps.max(axis=(-2, -1))[..., None]
     return np.append(low + np.arange(k - 1) * ((high - low) / (k - 1)), high, axis=-1)
@@ -106,13 +107,14 @@ def extract_meta_structure(mask, radius_px, keep, rng, *, skeleton=True, exact=F
     ValueError: a radius below 0, or keep outside (0, 1].
     """
     # Paper: silent on the shape of the shifts and on the border; square, clamp and exact are the official code's.
-    if radius_px != int(radius_px) or radius_px < 0:
-        raise ValueError(f"radius_px is {radius_px}, expected a whole number of pixels, at least 0")
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep is {keep}, expected a share in (0, 1] of the pixels of the skeleton")
+    radius_px = checks.whole(radius_px, "radius_px", 0)
+    if not isinstance(keep, Real) or not 0 < keep <= 1:
+        raise ValueError(f"keep is {keep!r}, expected a share in (0, 1] of the pixels of the skeleton")
     mask = np.asarray(mask) > 0
+    if mask.ndim != 2:
+        raise ValueError(f"the mask has the shape {mask.shape}, expected (H, W)")
     points = np.argwhere(skeletonize(mask) if skeleton else mask)
-    points = _sampled(_shifted(points, int(radius_px), mask.shape, rng, square, clamp), keep, rng, exact)
+    points = _sampled(_shifted(points, radius_px, mask.shape, rng, square, clamp), keep, rng, exact)
     structure = np.zeros(mask.shape, np.uint8)
     structure[tuple(points.T)] = 1
     return structure
@@ -137,8 +139,7 @@ def with_band(structure, mask, band_px):
 
     Not of the paper, where everything beside the structure is background. Distances are in 4-connected steps.
     """
-    if band_px < 0:
-        raise ValueError(f"band_px is {band_px}, expected a number of pixels, at least 0")
+    band_px = checks.whole(band_px, "band_px", 0)
     near = (np.asarray(mask) > 0) | (structure > 0)
     if band_px:
         near = ndi.binary_dilation(near, iterations=band_px)

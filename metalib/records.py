@@ -61,9 +61,7 @@ def atomic_file(path):
             os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
     except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write {path} ({error.strerror}): check free space and permissions of its folder"
-        ) from error
+        raise _cannot_write(path, error) from error
 
 
 @contextmanager
@@ -91,6 +89,20 @@ def _remove_left(path):
         with suppress(OSError), left.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
+
+
+def check_writable(folder):
+    """OSError as of `atomic_file` where no file can be made in a folder, which need not be there yet: before long work."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path, error):
+    advice = "check free space and permissions of its folder"
+    return OSError(error.errno, f"cannot write {path} ({error.strerror}): {advice}")
 
 
 @contextmanager
@@ -124,16 +136,26 @@ def load(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no record {path}: compute it with `make figures`")
-    try:
-        record = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): delete it and compute it anew with `make figures`") from error
+    record = read_json(path, "delete it and compute it anew with `make figures`")
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
         raise ValueError(
             f"{path} has schema {schema}, this version reads {SCHEMA}: compute it anew with `make figures`"
         )
     return record
+
+
+def read_json(path, advice):
+    """What a JSON file holds; ValueError as of `parse_json`."""
+    return parse_json(Path(path).read_bytes(), path, advice)
+
+
+def parse_json(text, where, advice):
+    """What a JSON text holds; ValueError says where it stands if it is none, and what to do."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is no JSON ({error}): {advice}") from error
 
 
 def dumps(value, indent=1):
@@ -162,8 +184,18 @@ def pack(ids):
 def unpack(text):
     """The class ids (H, W) uint8 behind a text of `pack`."""
     shape, _, packed = text.partition(":")
-    ids = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8)
-    return ids.reshape([int(side) for side in shape.split("x")])
+    try:
+        height, width = map(int, shape.split("x"))
+        unpack = zlib.decompressobj()
+        # No more than the shape tells, and one byte, so that what is longer is seen.
+        ids = unpack.decompress(base64.b64decode(packed), height * width + 1)
+        if not unpack.eof:
+            raise ValueError("it is cut, or longer than its shape")
+        return np.frombuffer(ids, np.uint8).reshape(height, width)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(
+            f"{text[:40]!r} holds no class ids ({error}): compute its record anew with `make figures`"
+        ) from error
 
 
 def environment():

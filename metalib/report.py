@@ -50,7 +50,7 @@ def report(executed, figures):
 
     FileNotFoundError where no notebook has been executed.
     """
-    notebooks = {path.stem: nbformat.read(path, 4) for path in sorted(executed.glob("[0-9]*.ipynb"))}
+    notebooks = {path.stem: _read(path) for path in sorted(Path(executed).glob("[0-9]*.ipynb"))}
     if not notebooks:
         raise FileNotFoundError(f"{executed} holds no executed notebook: run `make figures` first")
     titles = {name: notebook.cells[0].source.splitlines()[0].lstrip("# ") for name, notebook in notebooks.items()}
@@ -62,9 +62,16 @@ def report(executed, figures):
         contents="\n".join(
             f'<li>{name[:2]} <a href="#{name}">{html.escape(title)}</a></li>' for name, title in titles.items()
         ),
-        verdicts=_text(claims.markdown(claims.load(figures / "claims.json"))),
+        verdicts=_text(claims.markdown(claims.load(Path(figures) / "claims.json"))),
         notebooks="\n".join(_notebook(name, notebook) for name, notebook in notebooks.items()),
     )
+
+
+def _read(path):
+    try:
+        return nbformat.read(path, 4)
+    except Exception as error:  # nbformat raises many kinds
+        raise ValueError(f"{path} is no notebook ({' '.join(str(error).split())}): run `make figures` again") from error
 
 
 def _notebook(name, notebook):
@@ -122,7 +129,10 @@ def _main():
     parser.add_argument("executed", type=Path, help="a folder of executed notebooks")
     parser.add_argument("out", type=Path, help="the HTML file to write")
     given = parser.parse_args()
-    records.atomic_write(given.out, report(given.executed, records.figures_folder()))
+    try:
+        records.atomic_write(given.out, report(given.executed, records.figures_folder()))
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
     print(f"{given.out}: {given.out.stat().st_size / 2**20:.1f} MiB, open it in a browser")
 
 

@@ -39,17 +39,13 @@ def read(path):
         return {}
     found = {}
     for number, text in enumerate(Path(path).read_text().splitlines(), 1):
-        try:
-            line = json.loads(text)
-            found[json.dumps(line["config"], sort_keys=True)] = line
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}, line {number} is no run ({error!r}): delete the line, its run is computed again"
-            ) from error
+        where, advice = f"{path}, line {number}", "delete the line, its run is computed again"
+        line = records.parse_json(text, where, advice)
+        if not isinstance(line, dict) or not line.keys() >= {"config", "numbers", "provenance"}:
+            raise ValueError(f"{where} is no run: {advice}")
         if line.get("schema") != records.SCHEMA:
-            raise ValueError(
-                f"{path}, line {number} has schema {line.get('schema')}, this version reads {records.SCHEMA}: delete it"
-            )
+            raise ValueError(f"{where} has schema {line.get('schema')}, this version reads {records.SCHEMA}: {advice}")
+        found[json.dumps(line["config"], sort_keys=True)] = line
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metalib import baselines, igtt, image_folder, metrics, records, segment_report, supervised, tiles
+from metalib import baselines, checks, igtt, image_folder, metrics, records, segment_report, supervised, tiles
 
 STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
 TRAIN_PX, TRAIN_TILES = 256, 400  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
@@ -37,8 +37,9 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     choice. A warning tells of masks that came out empty or full.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if _taken(out):
         raise FileExistsError(f"{out} exists and is not empty: give a folder that is new")
+    records.check_writable(out)
     method = method or ("supervised" if masks else "igtt")
     if method not in METHODS or (method == "supervised" and not masks):
         raise ValueError(
@@ -61,9 +62,13 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
 def fresh(folder):
     """The folder, or where it holds files already the first of `<folder>-2`, `<folder>-3`, ... that does not."""
     folder, number = Path(folder), 1
-    while (place := folder if number == 1 else Path(f"{folder}-{number}")).exists() and any(place.iterdir()):
+    while _taken(place := folder if number == 1 else Path(f"{folder}-{number}")):
         number += 1
     return place
+
+
+def _taken(folder):
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def held_out(count, method):
@@ -98,8 +103,8 @@ def _with_contrast(stack):
 
 
 def _configured(count, changes):
-    batch = min(changes.get("batch", 4), count)
-    epochs = ceil(STEPS / (count // max(batch, 1)))
+    batch = min(checks.whole(changes.get("batch", 4), "batch"), count)
+    epochs = ceil(STEPS / (count // batch))
     return igtt.preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
 
 

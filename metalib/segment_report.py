@@ -3,14 +3,13 @@
 import base64
 import html
 import io
-import json
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from skimage.segmentation import mark_boundaries
 
-from metalib import style
+from metalib import records, style
 
 OUTLINE = (1.0, 0.45, 0.0)
 SHOWN = 4  # images in the figure
@@ -82,7 +81,7 @@ def page(found, scores, thresholds, rows, report):
 
 def summary(out):
     """What the page in a folder of `segment` says of it, in a sentence."""
-    return " ".join(_summary(json.loads((out / "report.json").read_text())["images"]))
+    return " ".join(_summary(records.read_json(out / "report.json", "segment the images anew")["images"]))
 
 
 def _summary(rows):

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from metalib import checks
+
 SIZE_PX = 256
 
 
 def circle(radius_px):
     """The paper's circle within a rectangle: (256, 256) uint8, 1 inside."""
+    checks.number(radius_px, "radius_px", 1, SIZE_PX // 2)
     row, column = _offsets_px()
     return (np.hypot(row, column) < radius_px).astype(np.uint8)
 
@@ -17,7 +20,8 @@ def halves():
 
 
 def bands(classes):
-    """Areas side by side, each twice as wide as the one before: (256, 256) uint8 of unequal areas."""
+    """Areas side by side, each twice as wide as the one before: (256, 256) uint8 of unequal areas; up to eight fit."""
+    checks.whole(classes, "classes", 2, 8)
     parts = np.cumsum(2 ** np.arange(classes))
     row = np.searchsorted(parts / parts[-1], (np.arange(SIZE_PX) + 0.5) / SIZE_PX)
     return np.tile(row, (SIZE_PX, 1)).astype(np.uint8)
@@ -33,6 +37,7 @@ def thin_lines():
 
 def rings(classes):
     """Discs inside one another, none in the middle of the next, of unequal areas: (256, 256) uint8; two classes are one disc."""
+    checks.whole(classes, "classes", 2, 64)
     row, column = _offsets_px()
     radii = 110 * (1 - np.arange(classes - 1) / classes)
     shifts = (radii - 110) / 2  # toward one corner, and still inside the disc before

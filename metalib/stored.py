@@ -11,7 +11,7 @@ import numpy as np
 
 from metalib import records
 
-_CODE = ("synthetic", "scenes", "folders", "cityscapes", "datasets", "stored")
+_CODE = ("synthetic", "scenes", "image_files", "folders", "cityscapes", "datasets", "stored")
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "imageio")
 
 
@@ -24,7 +24,7 @@ def load(name, count, draw):
     paths = [records.cache_folder() / "sets" / _version() / f"{name}.{part}.npy" for part in ("images", "labels")]
     try:
         return _mapped(paths)
-    except (OSError, ValueError, EOFError):  # not there, or not whole
+    except Exception:  # not there, or not whole: numpy raises many kinds
         pass
     try:
         _write(paths, count, draw())

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from metalib import augmentation, datasets, igtt, labels, losses, models, training
+from metalib import augmentation, datasets, igtt, igtt_config, labels, losses, models, training
 
 
 def fit(images, masks, config, recipe="cl", device=None):
@@ -13,7 +13,10 @@ def fit(images, masks, config, recipe="cl", device=None):
     The same seed gives the same network on a CPU. ValueError as of `igtt.fit`, and for a recipe that leaves no label.
     """
     device = torch.device(device or training.default_device())
+    igtt_config.check(config)
     images = training._to(device, datasets.standardise_grey(images))
+    if np.shape(masks) != (len(images), *images.shape[2:]):
+        raise ValueError(f"masks have shape {np.shape(masks)}, images {tuple(images.shape)}: give each image its mask")
     noisy = labels.make_all(recipe, masks, [str(number) for number in range(len(masks))], config.seed)
     if (noisy == labels.IGNORE).all():
         raise ValueError(f"recipe {recipe!r} leaves no labelled pixel: sample more of them")

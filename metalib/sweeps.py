@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from tqdm.auto import tqdm
 
-from metalib import comparison, datasets, pools, records, training
+from metalib import checks, comparison, datasets, pools, records, training
 
 
 class Kind(NamedTuple):
@@ -35,7 +35,19 @@ class Kind(NamedTuple):
 
 
 CODE = (
-    *("labels", "transition", "synthetic", "scenes", "folders", "cityscapes", "stored", "views", "datasets"),
+    *(
+        "checks",
+        "labels",
+        "transition",
+        "synthetic",
+        "scenes",
+        "image_files",
+        "folders",
+        "cityscapes",
+        "stored",
+        "views",
+        "datasets",
+    ),
     *("models", "losses", "metrics", "group", "training"),
 )
 IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
@@ -61,7 +73,7 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
     """
     import pandas as pd  # here, as every process of a sweep imports this module, and needs no table
 
-    configs = list(configs)
+    configs = _checked(configs)
     with pools.pool(scheduler or os.environ.get("METALIB_SCHEDULER"), workers) as pool:
         keys = _keys(configs, pool.ask(_device))
         found = _found(keys, configs)
@@ -78,12 +90,12 @@ def run(configs, *, workers=None, limit_s=None, scheduler=None):
 
 def key(config):
     """A hash of everything that the result of a run on this machine depends on."""
-    return _keys([config])[0]
+    return _keys(_checked([config]))[0]
 
 
 def missing(configs):
     """{key: configuration} of those whose runs are not cached, with the keys of this machine."""
-    configs = list(configs)
+    configs = _checked(configs)
     keys = _keys(configs)
     found = _found(keys, configs)
     return {key: config for key, config in zip(keys, configs, strict=True) if key not in found}
@@ -93,6 +105,17 @@ def store(name, history):
     """Cache the history of the run of that key."""
     # Only this library reads it, and NaN comes back as it was: a record of figures has null instead.
     records.atomic_write(_path(name), json.dumps({"schema": records.SCHEMA} | asdict(history)))
+
+
+def _checked(configs):
+    """The configurations as a list; ValueError for one that is none, or of whose values one has a wrong type."""
+    if type(configs) in KINDS:
+        raise ValueError(f"got a {type(configs).__name__}, expected a list of them: sweeps.run([config])")
+    for config in (configs := list(configs)):
+        if type(config) not in KINDS:
+            raise ValueError(f"got {config!r}, expected one of {', '.join(kind.__name__ for kind in KINDS)}")
+        checks.types(config, type(config))
+    return configs
 
 
 def _found(keys, configs):
@@ -173,7 +196,7 @@ def _report(errors, total):
         CancelledError: " (the Dask scheduler is gone)",
     }
     for config, error in errors.items():
-        message = f"{len(errors)} of {total} runs failed{hints.get(type(error), '')}; the first was {config}: {str(error) or 'cancelled'}. Finished runs are kept: call again to resume."
+        message = f"{len(errors)} of {total} runs failed{hints.get(type(error), '')}; the first was {config}: {' '.join(str(error).split()) or 'cancelled'}. Finished runs are kept: call again to resume."
         raise RuntimeError(message) from error
 
 

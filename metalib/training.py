@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import datasets, group, labels, losses, metrics, models, transition, views
+from metalib import checks, datasets, group, labels, losses, metrics, models, transition, views
 
 KEPT_BYTES = 2**30  # images of a split; more of them are read from disk batch by batch
 
@@ -76,6 +76,7 @@ def train(config, device=None):
     name the value at fault; ValueError also where the batch is larger than the training set, or the loss diverges.
     """
     start = time.perf_counter()
+    check(config)
     device = torch.device(device or default_device())
     sets = {split: _load(config, split, device) for split in datasets.SPLITS}
     _check_sets(config, sets)
@@ -88,6 +89,16 @@ def train(config, device=None):
         _fit(network, config, device, noisy, sets, history)
     history.seconds = time.perf_counter() - start
     return history
+
+
+def check(config):
+    """ValueError for a value that no run can work with, whatever its data."""
+    checks.types(config, TrainConfig)
+    for name in ("width", "epochs", "batch", "lr_step_epochs"):
+        checks.whole(getattr(config, name), name)
+    if config.tests is not None:
+        checks.whole(config.tests, "tests")
+    labels.parse(config.recipe)
 
 
 def noisy_labels(config, clean):
@@ -158,8 +169,6 @@ def _load(config, split, device):
 def _check_sets(config, sets):
     """ValueError where a run cannot work on its sets; test images may lack one of many classes, see `metrics`."""
     data = sets["train"]
-    if config.epochs < 1 or (config.tests is not None and config.tests < 1):
-        raise ValueError(f"epochs={config.epochs} and tests={config.tests} must be at least 1")
     if config.batch < group.size():
         raise ValueError(f"batch is {config.batch}, fewer than the {group.size()} processes: choose a larger batch")
     if config.batch > len(data.ids):

@@ -76,13 +76,13 @@ def test_images_that_do_not_fit_are_named(method, images, text):
 @pytest.mark.parametrize(
     ("method", "settings", "text"),
     [
-        ("dfc", dict(rule="oracle"), "rule='oracle'.*expected.*otsu, mean"),
-        ("dfc", dict(iterations=0), "iterations=0: expected"),
+        ("dfc", dict(rule="oracle"), "unknown rule 'oracle', expected one of otsu, mean"),
+        ("dfc", dict(iterations=0), "iterations is 0, expected a whole number, at least 1"),
         ("dfc", dict(lr=1e30), r"diverged.*lower lr=1e\+30"),
         ("ac", dict(lr=1e30), r"diverged.*lower lr=1e\+30"),
-        ("ac", dict(epochs=0), "epochs=0 and batch=4 must be at least 1"),
+        ("ac", dict(epochs=0), "epochs is 0, expected a whole number, at least 1"),
         ("ac", dict(stride=3), "stride is 3, expected 2 or 4"),
-        ("ac", dict(displacement=48), "displacement is 48 px, expected 0 to less than a side of 48x48"),
+        ("ac", dict(displacement=48), "displacement is 48, expected a whole number from 0 to 47"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(method, settings, text, discs):

@@ -175,7 +175,7 @@ def test_ratios_outside_the_unit_interval_are_named(p, rng):
         ("rcl_flips:0.1", "unknown recipe 'rcl_flips:0.1'"),
         ("rcl_flip", "could not convert"),
         ("rcl_flip:45", "the value is 45.0, expected a fraction"),
-        ("pcl_dilation:0", "0 passes were asked for"),
+        ("pcl_dilation:0", "the number of passes is 0, expected a whole number, at least 1"),
         ("pcl_dilation:x", "invalid literal"),
         ("cl:3", "takes no value, got '3'"),
         ("rcl_matrix:0.9 0.1", r"square, got rows of \[2\] numbers"),

@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 
-from metalib import claims, execute, experiments, records
+from metalib import claims, execute, records
 
 ROOT = Path(__file__).parents[1]
 START = "00_start_here"
@@ -27,7 +27,7 @@ def checked_cells(notebook):
 def test_there_are_notebooks():
     assert len(NUMBERED) >= 14
     assert [int(path.stem[:2]) for path in NUMBERED] == list(range(len(NUMBERED)))
-    assert {path.stem for path in NUMBERED} == {*experiments.GRIDS, *experiments.WITHOUT_RUNS}
+    assert {path.stem for path in NUMBERED} == {*grids.GRIDS, *grids.WITHOUT_RUNS}
     assert "_template" in {path.stem for path in NOTEBOOKS}
 
 

@@ -129,10 +129,10 @@ def test_a_later_line_counts_and_the_file_stays_sorted(planned, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "line 2 is no run .*delete the line"),
-        ("[]", "line 2 is no run"),
-        ("{}", "line 2 is no run .*'config'"),
-        ('{"config": {}, "schema": 0}', "line 2 has schema 0, this version reads 1"),
+        ("{", "line 2 is no JSON .*delete the line"),
+        ("[]", "line 2 is no run: delete the line"),
+        ("{}", "line 2 is no run"),
+        ('{"config": {}, "numbers": {}, "provenance": {}, "schema": 0}', "line 2 has schema 0, this version reads 1"),
     ],
 )
 def test_a_line_that_is_no_run_is_named(text, message, planned, tmp_path):

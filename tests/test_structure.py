@@ -222,7 +222,7 @@ def test_wrong_masks_are_named(masks, widths, message):
 
 @pytest.mark.parametrize("classes", [0, 1, 256])
 def test_the_number_of_classes_leaves_room_for_ignored_pixels(classes):
-    with pytest.raises(ValueError, match=f"classes is {classes}, expected 2 to 255"):
+    with pytest.raises(ValueError, match=f"classes is {classes}, expected a whole number from 2 to 255"):
         structure.count(np.zeros((1, 8, 8), np.uint8), classes, (2,))
 
 
