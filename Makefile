@@ -7,7 +7,7 @@ PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
 DATA ?= er-like
 # These go into shell commands: each is looked at as it was given, before make expands anything in it.
-GIVEN := DATA NOTEBOOK PROFILE METALIB_PROFILE METALIB_FIGURES
+GIVEN := DATA NOTEBOOK PROFILE RUNS METALIB_PROFILE METALIB_FIGURES
 PLAIN := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 . _ - / +
 rest = $(if $(2),$(call rest,$(subst $(firstword $(2)),,$(1)),$(wordlist 2,99,$(2))),$(1))
 check = $(if $(call rest,$(value $(1)),$(PLAIN)),$(error $(1)='$(value $(1))' holds other characters than letters, digits and . _ - / +, which a shell could take for commands: choose a name without them))

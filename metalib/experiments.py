@@ -146,6 +146,7 @@ def _check_classes(notebook, data):
 def _compute(notebook, profile, data):
     from metalib import sweeps
 
+    _check_classes(notebook, data)
     planned = grids.runs(notebook, profile, data)
     every = [config for configs in planned.values() for config in configs]
     table = sweeps.run(every)

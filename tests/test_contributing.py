@@ -11,11 +11,11 @@ import nbformat
 import numpy as np
 import pytest
 
-from metalib import datasets, execute, experiments, labels, models, records, style, synthetic, training
+from metalib import datasets, execute, grids, labels, models, records, style, synthetic, training
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
-SMALL = training.TrainConfig(**experiments._SCALE["smoke"])
+SMALL = training.TrainConfig(**grids._SCALE["smoke"])
 MODULES = {module.__name__.rpartition(".")[2]: module for module in (labels, datasets, synthetic, models)}
 
 
@@ -36,7 +36,7 @@ def added(name, monkeypatch):
 
 def test_there_is_a_short_block_for_each_thing_to_add():
     assert [parts(block)[0][0] for block in BLOCKS] == [
-        f"metalib/{name}.py" for name in ("labels", "datasets", "synthetic", "models", "experiments")
+        f"metalib/{name}.py" for name in ("labels", "datasets", "synthetic", "models", "grids")
     ]
     for block in BLOCKS:
         lines = [line for line in block.splitlines() if line.strip() and not line.startswith("#")]

@@ -770,7 +770,7 @@ def test_every_parameter_of_a_notebook_is_checked_before_anything_is_computed(pa
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("profile", experiments.PROFILES)
+@pytest.mark.parametrize("profile", grids.PROFILES)
 def test_the_setup_of_a_notebook_knows_every_profile(path, profile):
     assert vars_after(*cells(path)[:2], profile=profile)["profile"] == profile
 

@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 
-from metalib import claims, execute, records
+from metalib import claims, execute, grids, records
 
 ROOT = Path(__file__).parents[1]
 START = "00_start_here"

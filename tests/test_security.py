@@ -150,7 +150,7 @@ def make(folder, *arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("name", ["DATA", "NOTEBOOK", "PROFILE", "METALIB_PROFILE", "METALIB_FIGURES"])
+@pytest.mark.parametrize("name", ["DATA", "NOTEBOOK", "PROFILE", "RUNS", "METALIB_PROFILE", "METALIB_FIGURES"])
 @pytest.mark.parametrize("value", HOSTILE)
 def test_make_refuses_values_that_a_shell_would_read_as_more_than_a_name(tmp_path, name, value):
     for done in (make(tmp_path, "figures", f"{name}={value}"), make(tmp_path, "figures", **{name: value})):
