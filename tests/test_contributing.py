@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from metalib import datasets, execute, grids, labels, models, records, style, synthetic, training
+from metalib import datasets, execute, grids, labels, models, records, style, sweeps, synthetic, training
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
@@ -94,11 +94,15 @@ def test_a_new_notebook_runs_from_the_template(monkeypatch, tmp_path):
         else:
             paste(copy / file, code)
     nbformat.write(notebook, tmp_path / name)
+    for recipe in ("cl", "pcl_closing:2"):  # which the notebook finds in the cache, without processes of its own
+        config = replace(SMALL, recipe=recipe)
+        sweeps.store(sweeps.key(config), training.train(config))
     monkeypatch.setenv("PYTHONPATH", str(copy))
     monkeypatch.chdir(copy)  # where the kernel starts and looks for metalib
     execute.execute(tmp_path / name, tmp_path / "out.ipynb", {"profile": "smoke"})
     shown = nbformat.read(tmp_path / "out.ipynb", 4).cells[[*cells].index("verdict") + 1].outputs[0].text
     assert re.search(r"^not tested +closing_below_cl ", shown, re.M)  # one seed decides nothing
+    assert len(list(records.cache_folder().glob("*.json"))) == 2
     assert {path.suffix for path in records.figures_folder().glob(f"{Path(name).stem}*")} == {".png", ".json"}
 
 
