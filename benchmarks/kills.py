@@ -21,6 +21,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "11_text_and_code"
@@ -163,16 +164,19 @@ def trial(place, kills, rng, expected, seconds):
     """Kill so often, and let the last pass end; {what was interrupted: how often}, and how many passes came to their end."""
     met, ended = Counter(), 0
     commands = [sweep("--no-records"), notebook(place)]
+    bar = tqdm(total=kills, desc="kills")
     while met.total() < kills:
         before = half_written(place)
         due = moment(rng, seconds) if rng.random() < 0.5 else writing(rng, place)
         if not ends(commands, place, due):
             met[interrupted(place, expected, before)] += 1
+            bar.update()
             continue
         check(place, expected)
         ended += 1
         if rng.random() < ANEW:
             shutil.rmtree(place)
+    bar.close()
     ends(commands, place)
     check(place, expected)
     return met, ended + 1
