@@ -260,6 +260,7 @@ TABLE = [
     ("supervised.fit", lambda: supervised.fit(IMAGES, MASK, IGTT), "masks have shape (64, 64), images (2, 1, 64, 64)"),
     ("comparison.run", lambda: comparison.run("otsu"), "the configuration is 'otsu', expected a MethodConfig"),
     ("comparison.run", lambda: comparison.run(comparison.MethodConfig("k")), "unknown method 'k', expected one of otsu"),
+    ("models.build", lambda: models.build(["unet"]), "unknown model ['unet'], expected one of unet, unet_light"),
     ("models.build", lambda: models.build("unet", 0), f"in_channels is 0, {ONE_UP}"),
     ("models.build", lambda: models.build("unet", 1, 1), "classes is 1, expected a whole number, at least 2"),
     ("models.build", lambda: models.build("unet", width="8"), f"width is '8', {ONE_UP}"),
