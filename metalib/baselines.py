@@ -115,7 +115,7 @@ def _scores(margins):
 
 
 def _smooth(image, sigma_px):
-    checks.number(sigma_px, "sigma_px", 0)
+    checks.number(sigma_px, "sigma_px", 0, max(image.shape))
     return ndi.gaussian_filter(image.astype(np.float64), sigma_px)
 
 

@@ -31,7 +31,7 @@ def whole(value, name, least=1, most=inf):
 
 def one_of(value, known, what):
     """The value; one of those that are known."""
-    if value not in known:
+    if value not in tuple(known):  # a dict would not take a list
         raise ValueError(f"unknown {what} {value!r}, expected one of {', '.join(map(str, known))}")
     return value
 

@@ -112,7 +112,7 @@ def smallest_window_px(p, z=3.0):
     """
     if not isinstance(p, Real) or not 0 <= p < 0.5:
         raise ValueError(f"p is {p!r}, expected a flip probability in [0, 0.5): at 0.5 no window shows the structure")
-    checks.number(z, "z", 0)
+    checks.number(z, "z", 0, 1e6)
     side = int(np.ceil(np.sqrt(z**2 * p * (1 - p)) / (1 - 2 * p)))
     return max(1, side + (side + 1) % 2)
 

@@ -39,8 +39,8 @@ def download_nuc(folder=None, *, url=URL, sha256=SHA256, count=COUNT):
     """Make <folder>/nuc and return its path. It appears whole or not at all, and is never overwritten.
 
     folder: default `data_folder()`. sha256: 64 hex digits that the archive must have. count: images it must yield.
-    FileExistsError: <folder>/nuc is there. OSError: no connection, cut off, no space, or a folder that cannot be written to. ValueError: the archive has
-    another checksum, is damaged or unsafe, or yields another number of images. Afterwards a second call starts anew.
+    FileExistsError: <folder>/nuc is there. OSError: no connection, cut off, no space, or a folder that cannot be written
+    to. ValueError: the archive has another checksum, is damaged or unsafe, or yields another number of images. Afterwards a second call starts anew.
     """
     target = Path(folder or data_folder()) / "nuc"
     if target.exists():

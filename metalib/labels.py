@@ -277,7 +277,7 @@ def _moved_on(labels, moved, draw, classes):
 def _square_filter(rank_filter, mask, px):
     # n passes with the 3x3 square are one pass with the square of side 2n+1, and a rank filter is separable.
     check(mask)
-    side = 2 * checks.whole(px, "px") + 1
+    side = 2 * min(checks.whole(px, "px"), max(mask.shape[-2:])) + 1  # more than the image makes no difference
     return rank_filter(mask, size=(1,) * (mask.ndim - 2) + (side, side), mode="nearest")
 
 

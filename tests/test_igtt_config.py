@@ -34,7 +34,7 @@ def test_presets_differ_where_paper_and_official_code_do():
         (dict(keep=0), "keep is 0"),
         (dict(radius_px=-1), "radius_px is -1"),
         (dict(sure=1.1), r"sure is 1.1, expected a fraction in \[0, 1\]"),
-        (dict(width=0), "width is 0, expected a whole number, at least 1"),
+        (dict(width=0), "width is 0, expected a whole number from 1 to 256"),
         (dict(epochs=0), "epochs is 0"),
         (dict(batch=0), "batch is 0"),
         (dict(lr_step_epochs=0), "lr_step_epochs is 0"),
