@@ -19,6 +19,8 @@ from PIL import Image
 from metalib import labels, style
 
 GRAY, VIRIDIS = (mpl.colormaps[name](np.arange(256), bytes=True)[:, :3] for name in ("gray", "viridis"))
+FOURTH_PX = 168  # four pictures of this width go side by side into JupyterLab in the window of a laptop
+_TIGHT = {"margin": "0"}  # else an image is wider than its place, which gets a scroll bar
 # Labels are places in this palette: as in `style.show`, 0 is black, 1 white, and what is not labelled blue.
 LABELS = np.zeros((256, 3), np.uint8)
 LABELS[1], LABELS[labels.IGNORE] = 255, np.round(255 * np.array(to_rgb(style.NOT_LABELLED)))
@@ -37,7 +39,7 @@ def show(answer, controls, sliders=None):
 def panel(answer, controls):
     """The controls over the pictures and the text, which follow them."""
     pictures, text = answer(**values(controls))
-    images = {title: ipywidgets.Image(value=png, format="png", tooltip=title) for title, png in pictures.items()}
+    images = {title: ipywidgets.Image(value=png, format="png", layout=_TIGHT) for title, png in pictures.items()}
     line = ipywidgets.HTML(text)  # a Label would cut the text off, not wrap it
 
     def follow(_):
@@ -47,8 +49,7 @@ def panel(answer, controls):
 
     for control in controls.values():
         control.observe(follow, "value")
-    titled = [ipywidgets.VBox([ipywidgets.Label(title), image]) for title, image in images.items()]
-    return ipywidgets.VBox([_row(controls.values()), _row(titled), line])
+    return ipywidgets.VBox([_row(controls.values()), _row(_titled(*of) for of in images.items()), line])
 
 
 def still(pictures, text):
@@ -79,6 +80,13 @@ def png(image, palette=None):
 def scaled(image, low, high):
     """Places (H, W) uint8 in a palette of 256 colours, of values from `low` to `high`."""
     return (255.0 * (image - low) / max(high - low, 1e-9)).clip(0, 255).astype(np.uint8)
+
+
+def _titled(title, image):
+    """The image under its title: as wide as it is, or narrower where four go into the window of a laptop."""
+    width_px = Image.open(io.BytesIO(image.value)).width
+    layout = {"flex": f"1 1 {FOURTH_PX}px", "max_width": f"{width_px}px", "margin": "0 4px 4px 2px"}
+    return ipywidgets.VBox([ipywidgets.Label(title, layout=_TIGHT), image], layout=layout)
 
 
 def _row(widgets):

@@ -5,7 +5,6 @@ from ipywidgets import Dropdown, FloatSlider, IntSlider, dlink
 
 from metalib import datasets, density, explore, labels, style, transition
 
-SIZE_PX = 192  # four pictures side by side in the window of a laptop
 RECIPES = {
     "sampled": "rcl_sample:{share}",
     "flipped": "rcl_flip:{share}",
@@ -31,8 +30,8 @@ def show(noise, share, passes, window_px, sliders=None):
 
 def answer(noise, share, passes, window_px):
     """An er-like image, its mask, noisy labels and the density of their foreground: PNG bytes by title, and a line of text."""
-    test = datasets.load("er-like", "test", size=SIZE_PX, limit=1)
-    image, clean = test.images[0, 0], test.labels[0]
+    test = datasets.load("er-like", "test", size=explore.FOURTH_PX, limit=2)
+    image, clean = test.images[1, 0], test.labels[1]  # tubules beside one sheet
     recipe = RECIPES[noise].format(share=share, passes=passes)
     # The same random numbers at every level: a pixel that is flipped stays flipped as the share grows.
     noisy = labels.make(recipe, clean, labels.generator("explore", 0))

@@ -9,7 +9,6 @@ from scipy import ndimage as ndi
 
 from metalib import baselines, datasets, explore, labels, pseudo_labels, style
 
-SIZE_PX = 192  # four pictures side by side in the window of a laptop
 _NATS = 5  # of the loss above its lowest that are shown
 _WHITE = dict(facecolor="w", edgecolor="none", pad=1)
 
@@ -18,7 +17,7 @@ def show(threshold, smooth_px, sliders=None):
     """The panel that begins at these values; sliders: see `explore.show`."""
     controls = {
         "threshold": FloatSlider(threshold, min=0, max=1, step=0.01, description="threshold"),
-        "smooth_px": FloatSlider(smooth_px, min=0, max=5, step=0.5, description="smooth, px"),
+        "smooth_px": FloatSlider(smooth_px, min=0, max=5, step=0.5, readout_format=".1f", description="smooth, px"),
     }
     return explore.show(answer, controls, sliders)
 
@@ -28,7 +27,7 @@ def answer(threshold, smooth_px):
 
     P: the soft scores of the initial mask of an er-like image, after a Gaussian of smooth_px.
     """
-    train = datasets.load("er-like", "train", size=SIZE_PX, limit=1)
+    train = datasets.load("er-like", "train", size=explore.FOURTH_PX, limit=1)
     values = ndi.gaussian_filter(baselines.evidence(train.images)[0].astype(float), smooth_px)
     mask = (values > threshold).astype(np.uint8)
     structure = pseudo_labels.extract_meta_structure(mask, 1, 0.1, labels.generator("explore", 0))
@@ -56,12 +55,12 @@ def _dice(mask, truth):
 
 
 def _curve(values, threshold):
-    """The loss of every threshold, with the chosen one and the mean of P: (SIZE_PX, SIZE_PX, 3) uint8."""
+    """The loss of every threshold, with the chosen one and the mean of P: (H, W, 3) uint8, square."""
     loss = pseudo_labels.dmi_losses(values, 200)
     low = loss.min()
     with plt.style.context(style.SHEET):  # the same bytes whatever a notebook has set
-        figure = Figure(figsize=(SIZE_PX / 100, SIZE_PX / 100), dpi=100, layout="none")
-        canvas, ax = FigureCanvasAgg(figure), figure.add_axes((0.04, 0.19, 0.92, 0.8))
+        figure = Figure(figsize=[explore.FOURTH_PX / 100] * 2, dpi=100, layout="none")
+        canvas, ax = FigureCanvasAgg(figure), figure.add_axes((0.04, 0.23, 0.92, 0.76))
         ax.plot(pseudo_labels.candidate_thresholds(values, 200), loss, color=style.COLOURS["CL"])
         for at, text, ink, height in (
             (values.mean(), "mean of P", style.COLOURS["iGTT"], 0.92),
