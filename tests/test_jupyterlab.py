@@ -1,4 +1,4 @@
-"""Notebooks in a real JupyterLab and a headless browser: they run, their figures show, the sliders of 06 move its picture."""
+"""Notebooks in a real JupyterLab and a headless browser: they run, their figures show, sliders move pictures."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from metalib import explore
+from metalib import explore_density, explore_labels, explore_threshold
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not here: pip install selenium")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = "06_meta_structure_maps"
 LIMIT_S = 300  # for each wait: many times the few seconds that it takes, since the machine may be busy
 FOLDERS = (
     "JUPYTER_CONFIG_DIR",
@@ -103,7 +102,7 @@ def until(condition, what, log):
 @pytest.fixture
 def name(request):
     """The notebook that is opened."""
-    return getattr(request, "param", NOTEBOOK)
+    return request.param
 
 
 @pytest.fixture
@@ -117,14 +116,15 @@ def root(name, tmp_path):
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(name, tmp_path):
     """Variables of a server that knows nothing of the user's settings, and of a kernel that computes little."""
-    for name, value in SETTINGS.items():
-        file = tmp_path / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+    for setting, value in SETTINGS.items():
+        file = tmp_path / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{setting}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(value))
-    variables = {name: str(tmp_path / name) for name in FOLDERS}
-    return os.environ | variables | {"METALIB_PROFILE": "smoke", "METALIB_SOURCE": "record"}
+    variables = {folder: str(tmp_path / folder) for folder in FOLDERS}
+    profile = "quick" if name == "07_igtt" else "smoke"  # of small runs there is no record
+    return os.environ | variables | {"METALIB_PROFILE": profile, "METALIB_SOURCE": "record"}
 
 
 @pytest.fixture
@@ -193,15 +193,47 @@ def test_a_notebook_runs_and_shows_its_figures(lab):
     runs_and_shows_its_figures(lab)
 
 
-def test_notebook_06_runs_and_its_sliders_move_the_picture(lab):
-    runs_and_shows_its_figures(lab, others=1)  # the one below the sliders
-    (picture,), (text,) = lab.all(".widget-image"), lab.all(".widget-html-content")
-    handles, values = lab.all(".widget-slider .noUi-handle"), dict(flip=0.6, window_px=25, classes=4)
-    for handle, change in zip(handles, (dict(flip=0.61), dict(window_px=27), dict(classes=5)), strict=True):
-        assert (lab.bytes(picture), text.text) == explore.picture(**values)
-        values |= change
-        handle.send_keys(webdriver.Keys.ARROW_RIGHT)
-        expected = explore.picture(**values)
-        lab.until(lambda expected=expected: (lab.bytes(picture), text.text) == expected, f"the picture of {values}")
-    assert text.rect["width"] <= picture.rect["width"]  # not cut off
-    assert min(track.size["width"] for track in lab.all(".widget-slider .noUi-target")) > 100  # a pixel for each flip
+# What each panel begins with, and what a step to the right makes of each slider in use.
+PANELS = {
+    "01_label_noise": (
+        explore_labels,
+        dict(noise="flipped", share=0.4, passes=1, window_px=13),
+        (dict(share=0.41), dict(window_px=15)),
+    ),
+    "06_meta_structure_maps": (
+        explore_density,
+        dict(flip=0.6, window_px=25, classes=4),
+        (dict(flip=0.61), dict(window_px=27), dict(classes=5)),
+    ),
+    "07_igtt": (
+        explore_threshold,
+        dict(threshold=0.5, smooth_px=0.0),
+        (dict(threshold=0.51), dict(smooth_px=0.5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PANELS, indirect=True)
+def test_a_notebook_runs_and_its_sliders_move_its_pictures(name, lab):
+    module, values, steps = PANELS[name]
+    count = len(module.answer(**values)[0])
+    runs_and_shows_its_figures(lab, others=count)  # below the sliders
+    pictures, (text,) = lab.all(".widget-image"), lab.all(".widget-html-content")
+    handles = lab.all(".widget-slider .noUi-target:not([disabled]) .noUi-handle")
+    for handle, step in zip((None, *handles), ({}, *steps), strict=True):
+        if handle:
+            handle.send_keys(webdriver.Keys.ARROW_RIGHT)
+        values |= step
+        of, line = module.answer(**values)
+        expected = [*of.values(), line]
+        lab.until(lambda: [*map(lab.bytes, pictures), text.text] == expected, f"the pictures of {values}")  # noqa: B023
+    assert rows(pictures) == 1
+    assert min(track.size["width"] for track in lab.all(".widget-slider .noUi-target")) > 100  # a pixel for each step
+    lab.page.set_window_size(600, 900)
+    lab.until(lambda: rows(pictures) > 1, "pictures go to the next row of a narrow window")
+    for part in (*pictures, text, *lab.all(".widget-slider")):
+        assert part.rect["x"] + part.rect["width"] <= 600  # not cut off
+
+
+def rows(pictures):
+    return len({picture.rect["y"] for picture in pictures})

@@ -193,4 +193,5 @@ def test_servers_are_reached_from_this_machine_alone():
     )
     assert len(commands) >= 3
     assert all("--host 127.0.0.1" in command for command in commands)
+    assert all("--dashboard-address 127.0.0.1:" in command for command in commands)
     assert not re.search(r"0\.0\.0\.0|--ip=(?!127\.0\.0\.1)|token=|password=", "".join(texts.values()))
