@@ -11,7 +11,7 @@ from jupyter_client.manager import start_new_kernel
 
 from metalib import experiments, records
 
-NAME = "02_training_curves"
+NAME = "11_text_and_code"  # it has the fewest runs
 LIMIT_S = 120  # many times the few seconds that it takes, since the machine may be busy
 
 
