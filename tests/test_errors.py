@@ -615,7 +615,7 @@ WRONG = {
     "method": [("kmeans", "unknown method 'kmeans', expected one of igtt, supervised")],
     "recipe": [
         ("flip:0.4", "unknown recipe 'flip:0.4'; known forms"),
-        ("rcl_flip:40", f"rcl_flip is 40.0, {FRACTION}"),
+        ("rcl_flip:40", f"the value is 40.0, {FRACTION}"),
     ],
     "out": [(str(Path(__file__) / "out"), "check free space and permissions of its folder")],
     "epochs": [(-1, "epochs is -1, expected a whole number, at least 0"), ("50", "epochs is '50', expected a whole")],
