@@ -153,11 +153,10 @@ def interrupted(place, expected, before):
     for stage, pattern in STAGES.items():
         if half_written(place, pattern) - before:
             return f"while writing: {stage}"
-    for stage, pattern in STAGES.items():
-        there, whole = len(list(place.glob(pattern))), sum(Path(name).match(pattern) for name in expected)
-        if there < whole:
-            return f"with {there} of {whole} {stage} there"
-    return "with all files there, once more"
+    for stage, pattern in reversed(STAGES.items()):  # the notebook draws more sets, after the runs
+        if there := len(list(place.glob(pattern))):
+            return f"after {there} of {sum(Path(name).match(pattern) for name in expected)}: {stage}"
+    return "before anything was written"
 
 
 def trial(place, kills, rng, expected, seconds):
