@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 from metalib import augmentation, datasets, igtt_config, losses, models, records, training
 from metalib.igtt_config import OPTIONS, PRESETS, IgttConfig, preset
@@ -41,11 +42,11 @@ class History:
     seconds: float
 
 
-def fit(images, config, *, clean=None, device=None):
+def fit(images, config, *, clean=None, device=None, progress=False):
     """Train a network on images (N, 1, H, W) float without labels, as `config` says; returns it and its `History`.
 
     clean: labels (N, H, W) in {0, 1} that the history is measured against; nothing is learned from them.
-    The same seed gives the same network on a CPU.
+    progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
     ValueError: images that are not grey, constant or not finite, fewer of them than a batch, an option that does not exist,
     or a training that diverges.
     """
@@ -59,7 +60,7 @@ def fit(images, config, *, clean=None, device=None):
         torch.manual_seed(config.seed)
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         run = _Run(network, training._to(device, standard), targets, config)
-        run.train()
+        run.train(progress)
     history = History(device.type, training.precision(device), run.loss, targets.recorded, time.perf_counter() - start)
     return network.eval(), history
 
@@ -112,9 +113,10 @@ class _Run:
         self.batches, self.per_epoch = training._batches(config, len(images))
         self.loss = []
 
-    def train(self):
+    def train(self, progress):
         config = self.config
-        for epoch in range(config.epochs):
+        epochs = range(config.epochs)
+        for epoch in tqdm(epochs, desc="training", unit="epoch") if progress else epochs:
             if config.refresh == "pass" and epoch >= max(1, config.hold * config.epochs):
                 self._refresh_by_pass(epoch)
             steps = range(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)

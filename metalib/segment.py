@@ -89,10 +89,10 @@ def _trained(found, method, recipe, changes):
     if method == "supervised":
         # Random light is for iGTT, whose first labels come from a threshold; masks know better.
         config = _configured(len(images), dict(light=0.0) | changes)
-        network, losses = supervised.fit(images[:, None], masks[0], config, recipe)
+        network, losses = supervised.fit(images[:, None], masks[0], config, recipe, progress=True)
         return network, config, {"loss": losses}
     config = _configured(len(images), changes)
-    network, history = igtt.fit(images[:, None], config)
+    network, history = igtt.fit(images[:, None], config, progress=True)
     return network, config, asdict(history)
 
 

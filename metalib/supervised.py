@@ -2,15 +2,17 @@
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from metalib import augmentation, datasets, igtt, igtt_config, labels, losses, models, training
 
 
-def fit(images, masks, config, recipe="cl", device=None):
+def fit(images, masks, config, recipe="cl", device=None, progress=False):
     """Train on images (N, 1, H, W) and masks (N, H, W) uint8 in {0, 1}; returns the network and the losses of its steps.
 
     config: an `igtt.IgttConfig`, of which network, steps, rate and augmentation count; recipe: see `labels.make`.
-    The same seed gives the same network on a CPU. ValueError as of `igtt.fit`, and for a recipe that leaves no label.
+    progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
+    ValueError as of `igtt.fit`, and for a recipe that leaves no label.
     """
     device = torch.device(device or training.default_device())
     igtt_config.check(config)
@@ -25,7 +27,7 @@ def fit(images, masks, config, recipe="cl", device=None):
         torch.manual_seed(config.seed)
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         optimiser, targets, told = training.sgd(network, config), training._to(device, noisy), []
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(tqdm(batches, desc="training", unit="step") if progress else batches):
             optimiser.param_groups[0]["lr"] = igtt._rate(config, step, len(batches))
             rng = np.random.default_rng([config.seed, step])
             given = augmentation.augmented(images[batch], targets[batch], rng, light=config.light, turns=config.turns)

@@ -1,15 +1,18 @@
 """A folder of images in, masks, scores and a model out; and what is said of folders that cannot work."""
 
 import json
+import re
 import sys
 from dataclasses import asdict
+from functools import partial
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from skimage.segmentation import find_boundaries
+from tqdm.auto import tqdm
 
-from metalib import igtt, segment
+from metalib import igtt, segment, supervised
 
 SMALL = dict(epochs=2, width=4)
 pytestmark = pytest.mark.filterwarnings("ignore:.*masks are empty or full")  # so short a training may end there
@@ -197,7 +200,7 @@ def test_the_command_line_says_in_one_line_what_it_did_or_what_is_wrong(folder, 
     given = ["segment", str(folder), str(out), "--epochs", "2", "--width", "4", "--seed", "5"]
     monkeypatch.setattr(sys, "argv", given)
     segment._main()
-    assert capsys.readouterr() == (f"{out}: masks, scores, overlays, model and report written\n", "")
+    assert capsys.readouterr().out == f"{out}: masks, scores, overlays, model and report written\n"
     config = igtt.load(out / "model.safetensors")[1]
     assert config == igtt.preset("improved", epochs=2, width=4, seed=5, lr=0.1, batch=3)
     for taken, message in ((folder, "exists and is not empty"), (tmp_path / "absent", "there is no folder")):
@@ -227,7 +230,7 @@ def test_large_images_are_trained_on_in_tiles_of_which_some_are_enough(folder, t
     monkeypatch.setattr(segment, "TRAIN_PX", 32)
     monkeypatch.setattr(segment, "TRAIN_TILES", 7)
     seen, fit = [], igtt.fit
-    monkeypatch.setattr(igtt, "fit", lambda images, config: seen.append(images) or fit(images, config))
+    monkeypatch.setattr(igtt, "fit", lambda images, *given, **told: seen.append(images) or fit(images, *given, **told))
     segment.segment(folder, tmp_path / "out", **SMALL)
     assert seen[0].shape == (7, 1, 32, 32)
 
@@ -245,7 +248,7 @@ def masks(folder, tmp_path):
 
 def test_masks_train_a_network_that_is_measured_on_images_it_has_not_seen(folder, masks, tmp_path, monkeypatch):
     seen, fit = [], segment.supervised.fit
-    monkeypatch.setattr(segment.supervised, "fit", lambda *given: seen.append(given) or fit(*given))
+    monkeypatch.setattr(segment.supervised, "fit", lambda *given, **told: seen.append(given) or fit(*given, **told))
     out = segment.segment(folder, tmp_path / "out", masks=masks, recipe="rcl_flip:0.1", epochs=100, width=4)
     images, given, _, recipe = seen[0]
     kept = [0, 1, 2, 4, 5, 6]
@@ -264,6 +267,13 @@ def test_masks_train_a_network_that_is_measured_on_images_it_has_not_seen(folder
     assert f"Mean Dice over 2 held-out images: U-Net {mean:.3f}, Otsu" in page
     assert "cell.3.png: 32 x 48 px, 8 bit, gray" in page
     assert segment.segment_report.summary(out) in page
+
+
+@pytest.mark.parametrize(("method", "module"), [("igtt", igtt), ("supervised", supervised)])
+def test_training_tells_how_far_it_is_and_what_is_left(method, module, folder, masks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "tqdm", partial(tqdm, disable=False))
+    segment.segment(folder, tmp_path / "out", masks=masks, method=method, **SMALL)
+    assert re.search(r"training: 100%\S* \d+/\d+ \[[\d:]+<[\d:]+", capsys.readouterr().err)
 
 
 def test_with_masks_igtt_is_measured_and_learns_nothing_from_them(folder, masks, tmp_path):
