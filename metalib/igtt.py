@@ -97,6 +97,7 @@ def load(path):
         with torch.random.fork_rng():
             network = models.build(config.model, 1, 2, config.width)
         network.load_state_dict(state)
+        network.to(memory_format=torch.channels_last)  # as it was trained: in another layout sums round differently
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"{path} holds no network of its configuration: expected a file of metalib.igtt.save"
