@@ -34,9 +34,12 @@ def execute(notebook, output, parameters, sync=False):
     partial = _partial(output)
     records.check_writable(partial.parent)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    ran = papermill.execute_notebook(
-        str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
-    )
+    try:
+        ran = papermill.execute_notebook(
+            str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
+        )
+    except OSError as error:
+        raise records.cannot_write(partial, error) from error
     if sync:
         _sync(Path(notebook), ran)
     records.atomic_write(output, nbformat.writes(ran) + "\n")  # last, since make wants it newer than the notebook
@@ -45,7 +48,7 @@ def execute(notebook, output, parameters, sync=False):
 
 def _partial(output):
     """Where papermill writes cell by cell, which tells how far a notebook came that failed."""
-    return Path(f"{output}.partial.ipynb")
+    return Path(output).with_name(f".{Path(output).name}.partial.ipynb")
 
 
 def _sync(notebook, ran):

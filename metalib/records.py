@@ -61,7 +61,7 @@ def atomic_file(path):
             os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -97,10 +97,11 @@ def check_writable(folder):
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
-def _cannot_write(path, error):
+def cannot_write(path, error):
+    """An OSError of a write to `path` as one that says where, and what to do."""
     advice = "check free space and permissions of its folder"
     return OSError(error.errno, f"cannot write {path} ({error.strerror}): {advice}")
 

@@ -390,6 +390,7 @@ INNER = {
     "own_example.*": "a profile that notebook 09 has checked",
     "records.locked": "a path of `claims.save`",
     "records.pack": "class ids of a run",
+    "records.cannot_write": "an error of a write",
     "metrics.all_foreground_dice": "a foreground share of `experiments.Results`",
     "explore*.*": "sliders keep within their range",
     "run_files.*": "configurations and lines of runs",

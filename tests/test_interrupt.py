@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from metalib import experiments, records
+from metalib import grids, records
 
 NAME = "11_text_and_code"  # it has the fewest runs
 LIMIT_S = 120  # many times the few seconds that it takes, since the machine may be busy
@@ -44,7 +44,7 @@ def test_an_interrupted_notebook_computes_what_is_left(kernel):
     manager.interrupt_kernel()
     assert client.get_shell_msg(timeout=LIMIT_S)["content"]["ename"] == "KeyboardInterrupt"
     kept = stored()
-    planned = sum(map(len, experiments.runs(NAME, "smoke").values()))
+    planned = sum(map(len, grids.runs(NAME, "smoke").values()))
     assert 0 < len(kept) < planned
 
     assert client.execute(compute, reply=True, timeout=LIMIT_S)["content"]["status"] == "ok"

@@ -206,7 +206,8 @@ SAVING = """
 import sys
 from metalib import claims
 for number in range(50):
-    claims.save([{"notebook": sys.argv[1], "data": str(number), "profile": "quick"}])
+    told = claims.Verdict("holds", "1", "0", 3, "why")
+    claims.save([claims.row("a", sys.argv[1], "claim", "paper", told, profile="quick", data=str(number))])
 """
 
 
