@@ -1,7 +1,7 @@
 # Bare `make` prints help, made from the comments behind the targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures report test small units outputs bench lab audit clean
+.PHONY: help figures report test small processes units outputs bench lab audit clean
 
 PYTHON ?= python3
 PROFILE ?= $(or $(METALIB_PROFILE),quick)
@@ -53,16 +53,22 @@ endif
 report: figures ## every notebook and figure in one HTML file, report.html
 	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.report $(EXECUTED) report.html
 
-test: $(READY) ## lint, then the next three side by side
+# Tests that start processes, kernels, clusters or browsers, and wait for them: apart, so that two cores are never idle.
+PROCESSES := $(patsubst %,tests/test_%.py,cluster folders full_disk group interrupt jupyterlab kills report run_files sweeps)
+
+test: $(READY) ## lint, then the next four, two at a time
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line small units outputs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line small processes units outputs
 
 small: $(READY) ## every notebook in small
 	$(RUN) -m pytest tests/test_notebooks.py
 
+processes: $(READY) ## tests of what goes on in several processes, and in a browser
+	$(RUN) -m pytest $(PROCESSES)
+
 units: $(READY) ## unit tests
-	$(RUN) -m pytest tests --ignore=tests/test_notebooks.py
+	$(RUN) -m pytest tests --ignore=tests/test_notebooks.py $(PROCESSES:%=--ignore=%)
 
 outputs: $(READY) ## outputs of checked cells, from the committed records
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks

@@ -207,3 +207,10 @@ def test_every_figure_is_shown_by_a_notebook_or_the_readme():
     figures = [path.name for path in (ROOT / "figures").glob("*.png") if not path.name.startswith("_")]
     assert figures
     assert [name for name in figures if f"figures/{name}" not in shown] == []
+
+
+def test_every_picture_is_told_in_words():
+    pages = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    told = {page.name: re.findall(r"!\[([^]]*)\]\([^)]*\.png\)", page.read_text()) for page in pages}
+    assert len(told["README.md"]) > 5
+    assert [(page, text) for page, texts in told.items() for text in texts if len(text) < 5] == []
