@@ -30,7 +30,7 @@ OWN := 09_your_own_images
 # What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now.
 RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
 OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
-# The longest comes first, since two run at a time.
+# The longest comes first, since they run side by side.
 NAMES := $(or $(OTHER),$(OWN) $(filter-out $(OWN),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
@@ -47,7 +47,7 @@ figures: # the real sets of METALIB_DATA, or ../shared/data
 	$(MAKE) figures DATA=street
 else
 figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing), redraw every figure, renew the verdicts
-	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
+	@$(MAKE) --no-print-directory --jobs=3 TRAINED=yes $(EXECUTED)/done
 endif
 
 report: figures ## every notebook and figure in one HTML file, report.html

@@ -95,6 +95,7 @@ _PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton
 _SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
 _RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
 _PLUS = ("deeplabv3plus",)
+_UNETS, _OTHERS = ("unet", "unet_longer"), ("deeplabv3plus", "hrnet")
 _FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
 _FEW_FLIPS = (
     "rcl_flip:0.2",
@@ -131,18 +132,13 @@ GRIDS = {
         Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
     ),
     "07_igtt": (
-        *(table3.Methods(name, table3.TABLE, name) for name in ("", "mito-like", "nuc-like")),
-        *(
-            Grid(
-                f"{name} {network}".strip(),
-                ("cl",),
-                (network,),
-                name,
-                long=bool(name) and not network.startswith("unet"),
-            )
-            for name in ("", "mito-like", "nuc-like")
-            for network in ("unet", "unet_longer", "deeplabv3plus", "hrnet")
-        ),
+        table3.Methods("", table3.TABLE),
+        table3.Methods("mito-like", table3.TABLE, "mito-like"),
+        table3.Methods("nuc-like", table3.TABLE, "nuc-like", long=True),
+        *(Grid(network, ("cl",), (network,)) for network in (*_UNETS, *_OTHERS)),
+        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like") for network in _UNETS),
+        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like", long=True) for network in _OTHERS),
+        *(Grid(f"nuc-like {network}", ("cl",), (network,), "nuc-like", long=True) for network in (*_UNETS, *_OTHERS)),
     ),
     "10_effective_pixels": tuple(
         Grid(f"n{n}", ("cl", *(effective_recipe(n, effective) for effective in EFFECTIVE_IMAGES)), ("few", f"n{n}"))
@@ -200,7 +196,7 @@ _CHANGES = {
         "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
         "multiclass, files": dict(size=96),
         "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
-        "critical": dict(model="deeplabv3_light", width=16, size=48, train=128, epochs=4, lr_step_epochs=3, tests=1),
+        "critical": dict(model="deeplabv3_light", width=16, size=48, train=96, epochs=4, lr_step_epochs=3, tests=1),
         "random": dict(size=64, train=4, val=8, test=24, epochs=80, lr_step_epochs=80, tests=16),
         "few": dict(size=64, val=16, test=32),
         **{f"n{n}": dict(train=n, epochs=512 // n, lr_step_epochs=384 // n, tests=1) for n in TRAINING_IMAGES},

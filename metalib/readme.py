@@ -78,7 +78,7 @@ def _cells(row):
 
 
 def _table_3():
-    parts = [_of("", {"er-like": "", "mito-like": "mito-like", "nuc-like": "nuc-like"})]
+    parts = [_of("", {"er-like": "", "mito-like": "mito-like"})]
     if (records.committed_folder() / "07_igtt.nuc.json").is_file():
         parts.append(_of("nuc", {"nuc (real nuclei)": ""}))
     return "\n\n".join(parts)

@@ -28,11 +28,12 @@ _COLUMNS = {
 
 
 class Methods(NamedTuple):
-    """Rows of `ROWS`; `prefix` and `data` as in `grids.Grid`."""
+    """Rows of `ROWS`; `prefix`, `data` and `long` as in `grids.Grid`."""
 
     prefix: str
     rows: tuple
     data: str = ""
+    long: bool = False
 
 
 _NO_EMS = dict(skeleton=False, radius_px=0, keep=1.0)
