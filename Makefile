@@ -30,8 +30,10 @@ OWN := 09_your_own_images
 # What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now.
 RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
 OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
-# The longest comes first, since they run side by side.
-NAMES := $(or $(OTHER),$(OWN) $(filter-out $(OWN),$(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))))
+# The longest comes first, since two run side by side; those that others wait for come before the rest.
+WITH_RUNS := 03_multiclass_labels $(BINARY)
+ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
+NAMES := $(or $(OTHER),$(OWN) $(WITH_RUNS) $(DIAGNOSIS) $(filter-out $(OWN) $(WITH_RUNS) $(DIAGNOSIS),$(ALL)))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
 STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FIGURES)/$(n)*.png),,$(n))),$(NAMES))
@@ -47,7 +49,7 @@ figures: # the real sets of METALIB_DATA, or ../shared/data
 	$(MAKE) figures DATA=street
 else
 figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing), redraw every figure, renew the verdicts
-	@$(MAKE) --no-print-directory --jobs=3 TRAINED=yes $(EXECUTED)/done
+	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
 
 report: figures ## every notebook and figure in one HTML file, report.html
@@ -97,7 +99,7 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) $(wildcard $(RUNS)) | $(EXECUTED)/trained
 	$(RUNS:%=METALIB_SOURCE="$(abspath %)") METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
-$(EXECUTED)/$(DIAGNOSIS).ipynb: $(filter-out %/$(DIAGNOSIS).ipynb %/$(START).ipynb %/$(OWN).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
+$(EXECUTED)/$(DIAGNOSIS).ipynb: $(patsubst %,$(EXECUTED)/%.ipynb,$(filter $(WITH_RUNS),$(NAMES)))
 $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
 
 # One sweep over the runs of all notebooks, which then find them in the cache; with a file of runs, a count of what it holds.
