@@ -103,13 +103,20 @@ def table(rows):
 
 
 def save(rows):
-    """Put the rows into `claims.json` of the figures folder, in place of all of the same notebook, profile and data."""
+    """Put the rows into `claims.json` of the figures folder, in place of all of the same notebook, profile and data.
+
+    The drawn sets count as one, since a notebook states all that it has of them at once.
+    """
     path = records.figures_folder() / "claims.json"
     with records.locked(path):  # notebooks run side by side
         stored = load(path) if path.is_file() else []
-        renewed = {_place(row) for row in rows}
-        merged = [row for row in stored if _place(row) not in renewed] + list(rows)
+        renewed = {_page(row) for row in rows}
+        merged = [row for row in stored if _page(row) not in renewed] + list(rows)
         records.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
+
+
+def _page(row):
+    return row["notebook"], row["profile"], "drawn" if is_embedded(row) else row["data"]
 
 
 def _place(row):

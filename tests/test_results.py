@@ -197,6 +197,9 @@ def test_saved_verdicts_replace_those_of_the_same_notebook_profile_and_data():
         ("a", "er-like", "holds"),
         ("a", "nuc", "holds"),
     ]
+    claims.save([row("a", data="mito-like")])
+    drawn = [(r["id"], r["data"]) for r in claims.load(records.figures_folder() / "claims.json")]
+    assert drawn == [("a", "mito-like"), ("a", "nuc")]  # what a notebook no longer states is gone
     assert {"id", "notebook", "claim", "paper", "ours", "spread", "seeds", "profile", "data", "verdict"} <= found[
         0
     ].keys()
