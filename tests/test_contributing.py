@@ -31,6 +31,9 @@ def added(name, monkeypatch):
     ((_, _, code),) = next(of for of in map(parts, BLOCKS) if of[0][0] == f"metalib/{name}.py")
     table, entry = re.search(r'^(\w+)\["(.+?)"\]', code, re.M).groups()
     monkeypatch.setitem(vars(MODULES[name])[table], entry, None)  # which takes the entry away after the test
+    for defined in ast.parse(code).body:
+        if isinstance(defined, ast.FunctionDef | ast.ClassDef):
+            monkeypatch.setattr(MODULES[name], defined.name, None, raising=False)  # and so does what it defines
     exec(compile(code, name, "exec"), vars(MODULES[name]))
 
 
