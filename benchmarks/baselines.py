@@ -104,13 +104,13 @@ def f1_scores(scores, labels, thresholds=50):
 class Loop:
     """The training loop of a tutorial: float32, a `DataLoader`, plain SGD, and the loss of the labelled pixels."""
 
-    def __init__(self, config, images, labels, network=None):
-        self.network = network or models.build(config.model, images.shape[1], width=config.width)
+    def __init__(self, config, images, labels, network=None, device="cpu"):
+        self.network = (network or models.build(config.model, images.shape[1], width=config.width)).to(device)
         self.optimiser = torch.optim.SGD(
             self.network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
         )
         self.data = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
-        self.batch = config.batch
+        self.batch, self.device = config.batch, device
 
     def epoch(self, order=None):
         """Train on every image once; returns the losses. order: lists of image numbers, a batch each; default: shuffled."""
@@ -119,6 +119,7 @@ class Loop:
 
     def step(self, images, labels):
         self.network.train()
+        images, labels = images.to(self.device), labels.to(self.device)
         known = labels != IGNORE
         logits = self.network(images)[:, 0]
         loss = F.binary_cross_entropy_with_logits(logits[known], labels[known].float())

@@ -38,7 +38,7 @@ def convolutions(network, images):
         network(images)
     for hook in hooks:
         hook.remove()
-    work = [_work(*each, learns=number > 0) for number, each in enumerate(shapes)]
+    work = [_work(*each, images.device, learns=number > 0) for number, each in enumerate(shapes)]
 
     def call():
         for layer, x, gradient, wanted in work:
@@ -47,9 +47,9 @@ def convolutions(network, images):
     return call
 
 
-def _work(layer, entering, leaving, learns):
+def _work(layer, entering, leaving, device, learns):
     """A copy of a layer, its input, the gradient of its output, and what gradients are wanted of: images need none."""
-    form = dict(dtype=getattr(torch, training.precision("cpu")), memory_format=torch.channels_last)
+    form = dict(dtype=getattr(torch, training.precision(device)), device=device, memory_format=torch.channels_last)
     own = type(layer)(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding).to(**form)
     x = torch.randn(entering).to(**form).requires_grad_(learns)
     return own, x, torch.randn(leaving).to(**form), [x] * learns + list(own.parameters())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metalib import ac, baselines, checks, dfc, igtt, metrics, training
+from metalib import ac, baselines, checks, dfc, group, igtt, metrics, training
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def run(config, device=None):
     measured = {name: [value] for name, value in metrics.evaluate(scores, test.labels).items()}
     example = (scores[0] > 0.5).astype(np.uint8).tolist()
     seconds = time.perf_counter() - start
-    return MethodHistory(device.type, training.precision(device), measured, about, example, seconds)
+    return MethodHistory(group.named(device), training.precision(device), measured, about, example, seconds)
 
 
 def _images_alone(method):

@@ -24,8 +24,9 @@ def size():
 
 
 def named(device):
-    """The kind of a device, and how many there are of it: "cuda", or "cuda x 4"."""
-    return device.type if size() == 1 else f"{device.type} x {size()}"
+    """What a device is, and how many there are of it: "cpu", or "NVIDIA H200 x 4"."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return kind if size() == 1 else f"{kind} x {size()}"
 
 
 def part(batch):

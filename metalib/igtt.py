@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from metalib import augmentation, datasets, igtt_config, losses, models, records, training
+from metalib import augmentation, datasets, group, igtt_config, losses, models, records, training
 from metalib.igtt_config import OPTIONS, PRESETS, IgttConfig, preset
 from metalib.igtt_labels import RunLabels, correlation
 
@@ -61,7 +61,9 @@ def fit(images, config, *, clean=None, device=None, progress=False):
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         run = _Run(network, training._to(device, standard), targets, config)
         run.train(progress)
-    history = History(device.type, training.precision(device), run.loss, targets.recorded, time.perf_counter() - start)
+    history = History(
+        group.named(device), training.precision(device), run.loss, targets.recorded, time.perf_counter() - start
+    )
     return network.eval(), history
 
 

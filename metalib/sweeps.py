@@ -48,7 +48,7 @@ CODE = (
         "views",
         "datasets",
     ),
-    *("models", "losses", "metrics", "group", "training"),
+    *("models", "losses", "metrics", "group", "gpu_step", "training"),
 )
 IGTT = ("igtt_config", "igtt_labels", "augmentation", "igtt")
 KINDS = {

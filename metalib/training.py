@@ -1,15 +1,18 @@
 """One training run: a configuration in, a history out. Images and labels stay on the device, unless they are too many."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from metalib import checks, datasets, group, labels, losses, metrics, models, transition, views
+from metalib import checks, datasets, gpu_step, group, labels, losses, metrics, models, transition, views
 
 KEPT_BYTES = 2**30  # images of a split; more of them are read from disk batch by batch
+COMPILED_PIXELS = 2**30  # of all epochs; on a GPU a run of fewer would be over before its network is compiled
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,9 @@ def default_device():
 
 def sgd(network, config):
     """The optimiser of a network, in one fused loop over its weights."""
-    return torch.optim.SGD(
-        network.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay, fused=True
-    )
+    device = next(network.parameters()).device
+    lr = torch.tensor(config.lr, device=device) if device.type == "cuda" else config.lr  # a captured step reads it anew
+    return torch.optim.SGD(network.parameters(), lr, config.momentum, weight_decay=config.weight_decay, fused=True)
 
 
 def check_finite(values, what, lr):
@@ -206,25 +209,28 @@ def _fit(network, config, device, noisy, sets, history):
     labelled = np.array([(mask != labels.IGNORE).any() for mask in noisy])
     if not labelled.any():
         raise ValueError(f"recipe {config.recipe!r} leaves no labelled pixel: sample more of them")
-    optimiser, images, targets = sgd(network, config), sets["train"].images, _to(device, noisy)
+    optimiser, images = sgd(network, config), sets["train"].images
+    step = _stepper(network, optimiser, images, _to(device, noisy), config)
     batches, per_epoch = _batches(config, len(images))
     tests = config.tests or config.epochs
     due = {round(len(batches) * (number + 1) / tests) for number in range(tests)}
-    losses_so_far = []
-    for step, batch in enumerate(batches, 1):
-        epoch = (step - 1) // per_epoch
-        optimiser.param_groups[0]["lr"] = config.lr * config.lr_factor ** (epoch // config.lr_step_epochs)
-        if labelled[batch].any():
-            own = group.part(batch)
-            losses_so_far.append(_step(network, optimiser, _to(device, images[own]), targets[own]))
-        else:
-            history.skipped += 1
-        if step in due:
-            history.loss = _finite(losses_so_far, config.lr)
-            results, found = _test(network, config, sets, device)
-            for name, value in {"epoch": step / per_epoch, **results}.items():
-                history.test.setdefault(name, []).append(value)
-    history.example = found[0].tolist()
+    losses_so_far, measured = [], []
+    with ThreadPoolExecutor(1) as beside:
+        for number, batch in enumerate(batches, 1):
+            _set_rate(optimiser, config.lr * config.lr_factor ** ((number - 1) // per_epoch // config.lr_step_epochs))
+            if labelled[batch].any():
+                losses_so_far.append(step(batch))
+            else:
+                history.skipped += 1
+            if number in due:
+                history.loss = _finite(losses_so_far, config.lr)
+                measured.append(beside.submit(_test(network, config, sets, device)))
+                if device.type == "cpu":  # it has other runs to compute; a GPU goes on with training meanwhile
+                    wait(measured)
+    results, examples = zip(*(future.result() for future in measured), strict=True)
+    history.test = {"epoch": [number / per_epoch for number in sorted(due)]}
+    history.test |= {name: [of[name] for of in results] for name in results[0]}
+    history.example = examples[-1].tolist()
 
 
 def _batches(config, count):
@@ -234,6 +240,27 @@ def _batches(config, count):
     per_epoch = count // config.batch
     epochs = (rng.permutation(count)[: per_epoch * config.batch] for _ in range(config.epochs))
     return [batch for epoch in epochs for batch in epoch.reshape(per_epoch, config.batch)], per_epoch
+
+
+def _stepper(network, optimiser, images, targets, config):
+    """A function from the numbers of a batch's images (batch,) to the loss of a step on them, still on the device."""
+    device = targets.device
+    alone_on_gpu = device.type == "cuda" and torch.is_tensor(images) and group.size() == 1
+    if alone_on_gpu and config.epochs * targets.numel() >= COMPILED_PIXELS:
+        network = gpu_step.compiled(network)
+
+    def step(numbers):
+        return _step(network, optimiser, _to(device, images[numbers]), targets[numbers])
+
+    return gpu_step.Captured(step, config.batch, device) if alone_on_gpu else lambda batch: step(group.part(batch))
+
+
+def _set_rate(optimiser, rate):
+    settings = optimiser.param_groups[0]
+    if torch.is_tensor(settings["lr"]):
+        settings["lr"].fill_(rate)
+    else:
+        settings["lr"] = rate
 
 
 def _step(network, optimiser, images, targets):
@@ -257,26 +284,26 @@ def _finite(steps, lr):
 
 
 def _test(network, config, sets, device):
-    """Metrics on the test images, and the class ids (N, H, W) found in them."""
-    if sets["test"].classes == 2:
-        return _test_two_classes(network, sets, device)
-    matrix = transition.matrix(config.recipe, sets["test"].classes)
-    return _test_many_classes(network, sets["test"], device, matrix)
+    """A call that measures what the network finds now: metrics on the test images, class ids (H, W) of the first."""
+    val, test = sets["val"], sets["test"]
+    if test.classes == 2:
+        scores = [predict(network, of.images, device) for of in (val, test)]
+        return partial(_two_classes, *scores, val.labels, test.labels)
+    matrix = transition.matrix(config.recipe, test.classes)
+    return partial(_many_classes, *predict_classes(network, test.images, device, matrix), test.labels, test.classes)
 
 
-def _test_two_classes(network, sets, device):
+def _two_classes(val_scores, scores, val_labels, truth):
     """`dice_at` uses the threshold that is best on validation images with their clean labels; so do the class ids."""
     # Paper: the official code reports the best of 50 thresholds on the test images, averaged over images.
-    chosen = metrics.evaluate(predict(network, sets["val"].images, device), sets["val"].labels)["threshold_best"]
-    scores, truth = predict(network, sets["test"].images, device), sets["test"].labels
+    chosen = metrics.evaluate(val_scores, val_labels)["threshold_best"]
     of_classes = _class_metrics((scores > 0.5).astype(np.uint8), (scores <= 0.5).astype(np.uint8), truth, 2)
-    return of_classes | metrics.evaluate(scores, truth, chosen), (scores > chosen).astype(np.uint8)
+    return of_classes | metrics.evaluate(scores, truth, chosen), (scores[0] > chosen).astype(np.uint8)
 
 
-def _test_many_classes(network, test, device, matrix):
-    most, least, decoded = predict_classes(network, test.images, device, matrix)
-    of_decoded = metrics.evaluate_classes(decoded, test.labels, test.classes)["miou"]
-    return _class_metrics(most, least, test.labels, test.classes) | {"miou_decoded": of_decoded}, most
+def _many_classes(most, least, decoded, truth, classes):
+    of_decoded = metrics.evaluate_classes(decoded, truth, classes)["miou"]
+    return _class_metrics(most, least, truth, classes) | {"miou_decoded": of_decoded}, most[0]
 
 
 def _class_metrics(most, least, truth, classes):

@@ -1,0 +1,108 @@
+"""Steps that are captured as a CUDA graph compute what steps one by one do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from metalib import gpu_step, training
+
+RUN = training.TrainConfig(
+    recipe="rcl_flip:0.2", size=32, width=4, train=16, val=4, test=4, augment=False, epochs=3, batch=4, lr_step_epochs=1
+)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def uncaptured(monkeypatch):
+    """Replaces the capture by launches one by one."""
+
+    class Launched:
+        def __init__(self, step, batch, device):
+            self.step, self.device = step, device
+
+        def __call__(self, numbers):
+            return self.step(torch.from_numpy(numbers).to(self.device))
+
+    return lambda: monkeypatch.setattr(gpu_step, "Captured", Launched)
+
+
+@needs_gpu
+@pytest.mark.parametrize("model", ["unet_light", "deeplabv3plus_light"])
+def test_a_captured_run_has_the_numbers_of_one_launched_step_by_step(model, uncaptured):
+    config = replace(RUN, model=model, width=16)  # with dropout, whose numbers a graph draws anew, losses differ
+    captured = training.train(config)
+    uncaptured()
+    launched = training.train(config)
+    assert captured.device == torch.cuda.get_device_name()
+    np.testing.assert_allclose(captured.loss, launched.loss, rtol=0.02 if model == "unet_light" else 0.3)
+    assert len(set(captured.loss)) == len(captured.loss)
+
+
+@needs_gpu
+def test_a_compiled_run_is_one_of_the_same_numbers(monkeypatch):
+    plain = training.train(RUN)
+    monkeypatch.setattr(training, "COMPILED_PIXELS", 0)
+    np.testing.assert_allclose(training.train(RUN).loss, plain.loss, rtol=0.02)
+
+
+@needs_gpu
+def test_a_captured_step_draws_new_random_numbers_at_every_call():
+    step = gpu_step.Captured(lambda numbers: torch.rand((), device="cuda"), 1, torch.device("cuda"))
+    drawn = torch.stack([step(np.zeros(1, dtype=int)) for _ in range(10)])
+    assert len(set(drawn.tolist())) == 10
+
+
+class FakeCuda:
+    """What `gpu_step` asks of CUDA, on a CPU: work in a `graph` is kept, not done, and `replay` does it."""
+
+    def __init__(self, work):
+        self.work, self.capturing, self.replays = work, False, 0
+
+    def Stream(self, device=None):
+        return self
+
+    current_stream = CUDAGraph = Stream
+
+    def wait_stream(self, other):
+        pass
+
+    def stream(self, other):
+        return self
+
+    def graph(self, graph, stream):
+        self.capturing = True
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.capturing = False
+
+    def replay(self):
+        self.replays += 1
+        self.work()
+
+
+def test_every_call_computes_one_step_on_the_numbers_that_it_is_given(monkeypatch):
+    done, loss = [], torch.zeros(())
+
+    def work():
+        done.append(step._numbers.tolist())
+        loss.fill_(float(step._numbers.sum()))
+
+    def step_of(numbers):
+        if not cuda.capturing:
+            work()
+        return loss if cuda.capturing else loss.clone()
+
+    cuda = FakeCuda(work)
+    monkeypatch.setattr(gpu_step.torch, "cuda", cuda)
+    step = gpu_step.Captured(step_of, 2, torch.device("cpu"))
+    asked = [[number, number + 1] for number in range(8)]
+    told = [step(np.array(numbers)) for numbers in asked]
+    assert done == asked
+    assert [value.item() for value in told] == [sum(numbers) for numbers in asked]
+    assert cuda.replays == len(asked) - gpu_step.WARM_UP
