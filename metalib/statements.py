@@ -65,7 +65,7 @@ def beyond_scale(results):
 
 def constant_loss(results):
     """The loss of RCL and RL is constant early, that of CL and PCL is not (Figure 1C)."""
-    flat = np.max([_loss_fall(results, recipe) for recipe in ("rcl_flip:0.45", "rl:0.5")], axis=0)
+    flat = np.max([_loss_fall(results, recipe) for recipe in (strongest_flip(results), "rl:0.5")], axis=0)
     falling = np.min([_loss_fall(results, recipe) for recipe in ("cl", "pcl_skeleton")], axis=0)
     return {
         "loss_constant": ("loss of RCL and RL falls by less than 2%", "constant", claims.near(flat, 0, 2, "%")),
