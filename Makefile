@@ -81,8 +81,10 @@ bench: $(READY) ## time every step against a plain version of it, renew the tabl
 	TQDM_DISABLE=1 $(RUN) -m benchmarks.growth
 	$(RUN) -m benchmarks.table .cache/benchmarks.json
 
+# In a container one is often root, which JupyterLab wants to be told.
+ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(READY) ## JupyterLab on this machine, at its start page; figures drawn there go to .cache/lab
-	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
+	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab $(ROOT) --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
 
 # Strict, as pip-audit else calls safe what its database does not answer for.
 audit: ## list the pinned versions, and look up their known vulnerabilities where pip-audit is installed
@@ -96,8 +98,9 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 	$(if $(PUBLISHED),$(RUN) -m metalib.readme,@echo "figures and verdicts are in $(FIGURES)")
 	@touch $@
 
+# One thread, as two run side by side, and threads that wait for each other on busy cores take four times as long.
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) $(wildcard $(RUNS)) | $(EXECUTED)/trained
-	$(RUNS:%=METALIB_SOURCE="$(abspath %)") METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
+	OMP_NUM_THREADS=1 $(RUNS:%=METALIB_SOURCE="$(abspath %)") METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
 $(EXECUTED)/$(DIAGNOSIS).ipynb: $(patsubst %,$(EXECUTED)/%.ipynb,$(filter $(WITH_RUNS),$(NAMES)))
 $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))

@@ -152,7 +152,11 @@ def _compute(notebook, profile, data):
     table = sweeps.run(every)
     measured = iter(run_numbers.of_sweep(every, table))
     numbers = {"runs": {run: run_numbers.joined([next(measured) for _ in configs]) for run, configs in planned.items()}}
-    about = dict(device=table.device[0], precision=table.precision[0], training_s=round(float(table.seconds.sum())))
+    about = dict(
+        device=", ".join(sorted(set(table.device))),
+        precision=table.precision[0],
+        training_s=round(float(table.seconds.sum())),
+    )
     return records.save(stem(notebook, profile, data), numbers, _described(planned), **about)
 
 

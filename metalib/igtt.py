@@ -134,7 +134,7 @@ class _Run:
     def _step(self, step):
         """One optimisation step; under refresh "step" returns the probabilities (B, H, W) before it, on the device."""
         config, batch = self.config, self.batches[step]
-        self.optimiser.param_groups[0]["lr"] = _rate(config, step, len(self.batches))
+        training.set_rate(self.optimiser, _rate(config, step, len(self.batches)))
         rng = np.random.default_rng([config.seed, step])
         images, labels = self.images[batch], torch.from_numpy(self.targets.labels[batch]).to(self.images.device)
         images, labels, back = augmentation.augmented(images, labels, rng, light=config.light, turns=config.turns)

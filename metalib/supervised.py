@@ -28,7 +28,7 @@ def fit(images, masks, config, recipe="cl", device=None, progress=False):
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         optimiser, targets, told = training.sgd(network, config), training._to(device, noisy), []
         for step, batch in enumerate(tqdm(batches, desc="training", unit="step") if progress else batches):
-            optimiser.param_groups[0]["lr"] = igtt._rate(config, step, len(batches))
+            training.set_rate(optimiser, igtt._rate(config, step, len(batches)))
             rng = np.random.default_rng([config.seed, step])
             given = augmentation.augmented(images[batch], targets[batch], rng, light=config.light, turns=config.turns)
             told.append(_step(network.train(), optimiser, *given[:2]))

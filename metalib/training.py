@@ -1,7 +1,7 @@
 """One training run: a configuration in, a history out. Images and labels stay on the device, unless they are too many."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -142,6 +142,15 @@ def sgd(network, config):
     return torch.optim.SGD(network.parameters(), lr, config.momentum, weight_decay=config.weight_decay, fused=True)
 
 
+def set_rate(optimiser, rate):
+    """Change the learning rate of an optimiser of `sgd`: in its place on the device, where it has one."""
+    settings = optimiser.param_groups[0]
+    if torch.is_tensor(settings["lr"]):
+        settings["lr"].fill_(rate)
+    else:
+        settings["lr"] = rate
+
+
 def check_finite(values, what, lr):
     """ValueError where a tensor, called `what`, holds NaN or infinite values, and what to do: training diverged."""
     if not torch.isfinite(values).all():
@@ -213,11 +222,11 @@ def _fit(network, config, device, noisy, sets, history):
     step = _stepper(network, optimiser, images, _to(device, noisy), config)
     batches, per_epoch = _batches(config, len(images))
     tests = config.tests or config.epochs
-    due = {round(len(batches) * (number + 1) / tests) for number in range(tests)}
+    due = {round(len(batches) * (number + 1) / tests) for number in range(tests)} - {0}
     losses_so_far, measured = [], []
     with ThreadPoolExecutor(1) as beside:
         for number, batch in enumerate(batches, 1):
-            _set_rate(optimiser, config.lr * config.lr_factor ** ((number - 1) // per_epoch // config.lr_step_epochs))
+            set_rate(optimiser, config.lr * config.lr_factor ** ((number - 1) // per_epoch // config.lr_step_epochs))
             if labelled[batch].any():
                 losses_so_far.append(step(batch))
             else:
@@ -225,8 +234,8 @@ def _fit(network, config, device, noisy, sets, history):
             if number in due:
                 history.loss = _finite(losses_so_far, config.lr)
                 measured.append(beside.submit(_test(network, config, sets, device)))
-                if device.type == "cpu":  # it has other runs to compute; a GPU goes on with training meanwhile
-                    wait(measured)
+                for before in (measured if device.type == "cpu" else measured[:-1])[-1:]:
+                    before.result()  # a GPU goes on with training beside the last one
     results, examples = zip(*(future.result() for future in measured), strict=True)
     history.test = {"epoch": [number / per_epoch for number in sorted(due)]}
     history.test |= {name: [of[name] for of in results] for name in results[0]}
@@ -244,23 +253,15 @@ def _batches(config, count):
 
 def _stepper(network, optimiser, images, targets, config):
     """A function from the numbers of a batch's images (batch,) to the loss of a step on them, still on the device."""
-    device = targets.device
-    alone_on_gpu = device.type == "cuda" and torch.is_tensor(images) and group.size() == 1
+    device, alone_on_gpu = targets.device, targets.device.type == "cuda" and group.size() == 1
     if alone_on_gpu and config.epochs * targets.numel() >= COMPILED_PIXELS:
-        network = gpu_step.compiled(network)
+        network = gpu_step.compiled(network, device)
 
     def step(numbers):
         return _step(network, optimiser, _to(device, images[numbers]), targets[numbers])
 
-    return gpu_step.Captured(step, config.batch, device) if alone_on_gpu else lambda batch: step(group.part(batch))
-
-
-def _set_rate(optimiser, rate):
-    settings = optimiser.param_groups[0]
-    if torch.is_tensor(settings["lr"]):
-        settings["lr"].fill_(rate)
-    else:
-        settings["lr"] = rate
+    captured = alone_on_gpu and torch.is_tensor(images)  # else they come from the host, batch by batch
+    return gpu_step.Captured(step, config.batch, device) if captured else lambda batch: step(group.part(batch))
 
 
 def _step(network, optimiser, images, targets):
@@ -303,7 +304,8 @@ def _two_classes(val_scores, scores, val_labels, truth):
 
 def _many_classes(most, least, decoded, truth, classes):
     of_decoded = metrics.evaluate_classes(decoded, truth, classes)["miou"]
-    return _class_metrics(most, least, truth, classes) | {"miou_decoded": of_decoded}, most[0]
+    first = most[0].copy()  # a view would keep them all
+    return _class_metrics(most, least, truth, classes) | {"miou_decoded": of_decoded}, first
 
 
 def _class_metrics(most, least, truth, classes):

@@ -1,7 +1,5 @@
 """Steps that are captured as a CUDA graph compute what steps one by one do."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,17 @@ import torch
 from metalib import gpu_step, training
 
 RUN = training.TrainConfig(
-    recipe="rcl_flip:0.2", size=32, width=4, train=16, val=4, test=4, augment=False, epochs=3, batch=4, lr_step_epochs=1
+    recipe="rcl_flip:0.2",
+    model="unet_light",
+    size=32,
+    width=4,
+    train=16,
+    val=4,
+    test=4,
+    augment=False,
+    epochs=3,
+    batch=4,
+    lr_step_epochs=1,
 )
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -29,21 +37,18 @@ def uncaptured(monkeypatch):
 
 
 @needs_gpu
-@pytest.mark.parametrize("model", ["unet_light", "deeplabv3plus_light"])
-def test_a_captured_run_has_the_numbers_of_one_launched_step_by_step(model, uncaptured):
-    config = replace(RUN, model=model, width=16)  # with dropout, whose numbers a graph draws anew, losses differ
-    captured = training.train(config)
+def test_a_captured_run_has_the_numbers_of_one_launched_step_by_step(uncaptured):
+    captured = training.train(RUN)
     uncaptured()
-    launched = training.train(config)
+    np.testing.assert_allclose(captured.loss, training.train(RUN).loss, rtol=0.02)
     assert captured.device == torch.cuda.get_device_name()
-    np.testing.assert_allclose(captured.loss, launched.loss, rtol=0.02 if model == "unet_light" else 0.3)
-    assert len(set(captured.loss)) == len(captured.loss)
 
 
 @needs_gpu
 def test_a_compiled_run_is_one_of_the_same_numbers(monkeypatch):
     plain = training.train(RUN)
     monkeypatch.setattr(training, "COMPILED_PIXELS", 0)
+    assert gpu_step._compiles(torch.device("cuda"))
     np.testing.assert_allclose(training.train(RUN).loss, plain.loss, rtol=0.02)
 
 
@@ -70,6 +75,8 @@ class FakeCuda:
 
     def stream(self, other):
         return self
+
+    device = stream
 
     def graph(self, graph, stream):
         self.capturing = True
@@ -106,3 +113,15 @@ def test_every_call_computes_one_step_on_the_numbers_that_it_is_given(monkeypatc
     assert done == asked
     assert [value.item() for value in told] == [sum(numbers) for numbers in asked]
     assert cuda.replays == len(asked) - gpu_step.WARM_UP
+
+
+def test_without_a_compiler_a_network_stays_as_it_is(monkeypatch):
+    def fails(*given, **choices):
+        raise RuntimeError("no C compiler\nand much more")
+
+    gpu_step._compiles.cache_clear()
+    monkeypatch.setattr(torch, "compile", fails)
+    network = torch.nn.Identity()
+    with pytest.warns(UserWarning, match=r"networks are not compiled \(no C compiler\)"):
+        assert gpu_step.compiled(network, torch.device("cpu")) is network
+    gpu_step._compiles.cache_clear()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import papermill
 import pytest
@@ -18,6 +20,20 @@ WITHOUT_VERDICTS = (START, "09_your_own_images")  # one counts those of the othe
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NUMBERED = [path for path in NOTEBOOKS if path.stem[0].isdigit()]
 ORDER = ["finding", "parameters", "setup", "method", "compute", "figure", "read", "verdict", "differences", "next"]
+
+
+@pytest.fixture(scope="module")
+def runs_in_small(tmp_path_factory):
+    """A cache with the runs behind every notebook, computed by one sweep: each would wait for processes of its own."""
+    folder = tmp_path_factory.mktemp("runs")
+    command = [sys.executable, "-m", "metalib.experiments", "--profile", "smoke", "--no-records"]
+    subprocess.run(command, env=os.environ | {"METALIB_CACHE": str(folder)}, check=True)
+    return folder
+
+
+@pytest.fixture
+def cached(runs_in_small, monkeypatch):
+    monkeypatch.setenv("METALIB_CACHE", str(runs_in_small))
 
 
 def checked_cells(notebook):
@@ -37,7 +53,7 @@ def test_the_start_leads_to_every_notebook():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_in_small(path, tmp_path):
+def test_a_notebook_runs_in_small(path, cached, tmp_path):
     output = tmp_path / "out.ipynb"
     execute.execute(path, output, {"profile": "smoke"})
     assert nbformat.read(output, 4).metadata.papermill.exception is None
@@ -129,6 +145,18 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
+def compute_here(path, parameters):
+    """Compute the cells of a notebook in this process: a kernel of its own would first import everything anew."""
+    names = {}
+    with matplotlib.rc_context():
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, path.name, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= parameters
+    plt.close("all")
+
+
 # The verdicts on embedded data stand in the notebooks, where nbval computes them anew; those on real data do not.
 STORED = sorted({(row["notebook"], row["data"]) for row in claims.load() if row["data"] in ("nuc", "street")})
 
@@ -138,9 +166,9 @@ def test_there_are_verdicts_on_real_data():
 
 
 @pytest.mark.parametrize(("name", "data"), STORED)
-def test_stored_verdicts_follow_from_the_stored_numbers(name, data, tmp_path, request):
+def test_stored_verdicts_follow_from_the_stored_numbers(name, data, request):
     request.getfixturevalue(data)  # skips where the set is absent
-    execute.execute(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb", {"source": "record", "data": data})
+    compute_here(ROOT / "notebooks" / f"{name}.ipynb", {"source": "record", "data": data})
     computed = {(row["data"], row["id"]): row for row in claims.load(records.figures_folder() / "claims.json")}
     stored = {(row["data"], row["id"]): row for row in claims.load() if row["notebook"] == name}
     assert any(of == data for of, _ in computed)

@@ -26,6 +26,24 @@ def test_tests_are_spread_evenly_and_the_last_is_at_the_end():
     assert len(history.loss) == 6
 
 
+def test_more_tests_than_steps_are_one_a_step():
+    history = training.train(replace(TINY, epochs=1, tests=5))
+    assert history.test["epoch"] == [0.5, 1.0]
+    assert {len(values) for values in history.test.values()} == {2}
+
+
+def test_an_error_of_a_test_ends_the_run(monkeypatch):
+    def fails(*given):
+        raise ValueError("scores hold NaN")
+
+    monkeypatch.setattr(training.metrics, "evaluate", fails)
+    steps = []
+    monkeypatch.setattr(training, "_step", lambda *given: steps.append(1) or torch.zeros(()))
+    with pytest.raises(ValueError, match="scores hold NaN"):
+        training.train(replace(TINY, epochs=50), "cpu")
+    assert len(steps) == 2
+
+
 def test_more_tests_change_no_step():
     few, many = (training.train(replace(TINY, epochs=2, tests=tests)) for tests in (1, 4))
     assert few.loss == many.loss
@@ -118,7 +136,7 @@ def test_the_learning_rate_falls_in_steps(monkeypatch):
         return step(self, *given)
 
     monkeypatch.setattr(torch.optim.SGD, "step", spy)
-    training.train(replace(TINY, epochs=3, lr=0.2, lr_step_epochs=2))
+    training.train(replace(TINY, epochs=3, lr=0.2, lr_step_epochs=2), "cpu")
     assert rates == pytest.approx([0.2] * 4 + [0.02] * 2)
 
 
