@@ -1,5 +1,10 @@
 """Shared fixtures. No test reads or writes the repository's cache or figures."""
 
+import multiprocessing
+
+import matplotlib
+import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -20,6 +25,31 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     for name in ("METALIB_PROFILE", "METALIB_SOURCE", "METALIB_SCHEDULER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch):
+    """Processes of sweeps are forked where no GPU forbids it, and need not import torch, which takes them most of the time."""
+    if not torch.cuda.is_available():
+        context = multiprocessing.get_context
+        monkeypatch.setattr(multiprocessing, "get_context", lambda method: context("fork"))
+
+
+@pytest.fixture
+def compute_here():
+    """A function that computes the cells of a notebook in this process: a kernel would first import everything anew."""
+
+    def compute(path, **parameters):
+        names = {}
+        with matplotlib.rc_context():
+            for cell in nbformat.read(path, 4).cells:
+                if cell.cell_type == "code":
+                    exec(compile(cell.source, path.name, "exec"), names)
+                if "parameters" in cell.metadata.get("tags", []):
+                    names |= parameters
+        plt.close("all")
+
+    return compute
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from torchvision.datasets import Cityscapes
 
-from metalib import claims, datasets, execute, folders, records
+from metalib import claims, datasets, folders, records
 from metalib.labels import IGNORE
 
 NAMES = ["sky", "road", "car"]
@@ -204,10 +204,9 @@ def er(official, tmp_path):
     return tmp_path
 
 
-def test_the_official_layout_runs_end_to_end(er, tmp_path, monkeypatch):
+def test_the_official_layout_runs_end_to_end(er, compute_here, monkeypatch):
     monkeypatch.setenv("METALIB_DATA", str(er))
-    notebook = Path(__file__).parents[1] / "notebooks" / "11_text_and_code.ipynb"
-    execute.execute(notebook, tmp_path / "out.ipynb", {"profile": "smoke", "data": "er"})
+    compute_here(Path(__file__).parents[1] / "notebooks" / "11_text_and_code.ipynb", profile="smoke", data="er")
     record = records.load(records.figures_folder() / "11_text_and_code.er.smoke.json")
     assert (record["config"]["data"], record["config"]["size"]) == ("er", 32)
     assert record["config"]["files"] == datasets.fingerprint("er")

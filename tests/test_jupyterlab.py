@@ -52,8 +52,29 @@ CHROMIUM = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1150,900",  # of a laptop: a wide window would hide what does not fit
 )
+WINDOW = (1150, 900)  # of a laptop: a wide one would hide what does not fit
+
+EMPTY = r"profile = \"\""  # the parameter, as text of JSON
+WITHOUT_PANELS = ("00_start_here", "09_your_own_images")
+# What each panel begins with, and what a step to the right makes of each slider in use.
+PANELS = {
+    "01_label_noise": (
+        explore_labels,
+        dict(noise="flipped", share=0.4, passes=1, window_px=13),
+        (dict(share=0.41), dict(window_px=15)),
+    ),
+    "06_meta_structure_maps": (
+        explore_density,
+        dict(flip=0.6, window_px=25, classes=4),
+        (dict(flip=0.61), dict(window_px=27), dict(classes=5)),
+    ),
+    "07_igtt": (
+        explore_threshold,
+        dict(threshold=0.5, smooth_px=0.0),
+        (dict(threshold=0.51), dict(smooth_px=0.5)),
+    ),
+}
 
 OPENED = """
 const [panel] = window.jupyterapp?.shell.widgets("main") ?? [];
@@ -99,38 +120,37 @@ def until(condition, what, log):
     return answer
 
 
-@pytest.fixture
-def name(request):
-    """The notebook that is opened."""
-    return request.param
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Copies of the notebooks and of the figures that they show, since JupyterLab saves by itself."""
+    root = tmp_path_factory.mktemp("root")
+    for folder in ("notebooks", "figures"):
+        (root / folder).mkdir()
+    for name in (*WITHOUT_PANELS, *PANELS):
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+        profile = "quick" if name == "07_igtt" else "smoke"  # of small runs there is no record
+        (root / "notebooks" / f"{name}.ipynb").write_text(text.replace(EMPTY, rf"profile = \"{profile}\""))
+        for figure in (ROOT / "figures").glob(f"{name}*.png"):
+            shutil.copy(figure, root / "figures")
+    return root
 
 
-@pytest.fixture
-def root(name, tmp_path):
-    """A copy of the notebook and of the figures that it shows, since JupyterLab saves by itself."""
-    for path in (ROOT / "notebooks" / f"{name}.ipynb", *(ROOT / "figures").glob(f"{name}*.png")):
-        copy = tmp_path / "root" / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def environment(name, tmp_path):
-    """Variables of a server that knows nothing of the user's settings, and of a kernel that computes little."""
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Variables of a server that knows nothing of the user's settings, and of kernels that compute little."""
+    place = tmp_path_factory.mktemp("server")
     for setting, value in SETTINGS.items():
-        file = tmp_path / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{setting}.jupyterlab-settings"
+        file = place / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{setting}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(value))
-    variables = {folder: str(tmp_path / folder) for folder in FOLDERS}
-    profile = "quick" if name == "07_igtt" else "smoke"  # of small runs there is no record
-    return os.environ | variables | {"METALIB_PROFILE": profile, "METALIB_SOURCE": "record"}
+    folders = {folder: str(place / folder) for folder in (*FOLDERS, "METALIB_CACHE", "METALIB_FIGURES")}
+    return os.environ | folders | {"METALIB_SOURCE": "record", "METALIB_PROFILE": ""}
 
 
-@pytest.fixture
-def server(root, environment, tmp_path):
+@pytest.fixture(scope="module")
+def server(root, environment, tmp_path_factory):
     """(address, token, log) of a running JupyterLab."""
-    log = tmp_path / "log"
+    log = tmp_path_factory.mktemp("log") / "log"
     command = [sys.executable, "-m", "jupyterlab", *SERVER, f"--ServerApp.root_dir={root}"]
     with log.open("w") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
@@ -158,20 +178,27 @@ def end(process):
             process.wait(20)
 
 
-@pytest.fixture
-def lab(name, server, tmp_path):
-    """The notebook, open in JupyterLab with its kernel."""
-    address, token, log = server
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A window of a browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for switch in (*CHROMIUM, f"--user-data-dir={tmp_path / 'browser'}"):
+    for switch in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
         options.add_argument(switch)
     with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as page:
-        opened = Lab(page, log)
-        page.get(f"{address}lab/tree/notebooks/{name}.ipynb?token={token}")
-        opened.until(lambda: opened.script(OPENED), "the notebook opens with its kernel")
-        opened.all("#jp-main-dock-panel .lm-TabBar-tab")[0].click()  # commands go to the notebook that has the focus
-        yield opened
+        yield page
+
+
+@pytest.fixture
+def lab(name, server, page):
+    """A notebook, open in JupyterLab with its kernel, in a workspace of its own."""
+    address, token, log = server
+    opened = Lab(page, log)
+    page.set_window_size(*WINDOW)
+    page.get(f"{address}lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={token}")
+    opened.until(lambda: opened.script(OPENED), "the notebook opens with its kernel")
+    opened.all("#jp-main-dock-panel .lm-TabBar-tab")[0].click()  # commands go to the notebook that has the focus
+    return opened
 
 
 def runs_and_shows_its_figures(lab, others=0):
@@ -188,32 +215,12 @@ def runs_and_shows_its_figures(lab, others=0):
     lab.until(lambda: lab.script(UNSEEN) == [], "every picture of the page has pixels")
 
 
-@pytest.mark.parametrize("name", ["00_start_here", "09_your_own_images"], indirect=True)
+@pytest.mark.parametrize("name", WITHOUT_PANELS)
 def test_a_notebook_runs_and_shows_its_figures(lab):
     runs_and_shows_its_figures(lab)
 
 
-# What each panel begins with, and what a step to the right makes of each slider in use.
-PANELS = {
-    "01_label_noise": (
-        explore_labels,
-        dict(noise="flipped", share=0.4, passes=1, window_px=13),
-        (dict(share=0.41), dict(window_px=15)),
-    ),
-    "06_meta_structure_maps": (
-        explore_density,
-        dict(flip=0.6, window_px=25, classes=4),
-        (dict(flip=0.61), dict(window_px=27), dict(classes=5)),
-    ),
-    "07_igtt": (
-        explore_threshold,
-        dict(threshold=0.5, smooth_px=0.0),
-        (dict(threshold=0.51), dict(smooth_px=0.5)),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PANELS, indirect=True)
+@pytest.mark.parametrize("name", PANELS)
 def test_a_notebook_runs_and_its_sliders_move_its_pictures(name, lab):
     module, values, steps = PANELS[name]
     count = len(module.answer(**values)[0])

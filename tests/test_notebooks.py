@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt
 import nbformat
 import papermill
 import pytest
@@ -23,17 +21,12 @@ ORDER = ["finding", "parameters", "setup", "method", "compute", "figure", "read"
 
 
 @pytest.fixture(scope="module")
-def runs_in_small(tmp_path_factory):
-    """A cache with the runs behind every notebook, computed by one sweep: each would wait for processes of its own."""
+def cache(tmp_path_factory):
+    """The runs of all notebooks in small, from one sweep: each notebook would wait for processes of its own."""
     folder = tmp_path_factory.mktemp("runs")
     command = [sys.executable, "-m", "metalib.experiments", "--profile", "smoke", "--no-records"]
     subprocess.run(command, env=os.environ | {"METALIB_CACHE": str(folder)}, check=True)
     return folder
-
-
-@pytest.fixture
-def cached(runs_in_small, monkeypatch):
-    monkeypatch.setenv("METALIB_CACHE", str(runs_in_small))
 
 
 def checked_cells(notebook):
@@ -53,7 +46,8 @@ def test_the_start_leads_to_every_notebook():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_in_small(path, cached, tmp_path):
+def test_a_notebook_runs_in_small(path, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("METALIB_CACHE", str(cache))
     output = tmp_path / "out.ipynb"
     execute.execute(path, output, {"profile": "smoke"})
     assert nbformat.read(output, 4).metadata.papermill.exception is None
@@ -145,18 +139,6 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
-def compute_here(path, parameters):
-    """Compute the cells of a notebook in this process: a kernel of its own would first import everything anew."""
-    names = {}
-    with matplotlib.rc_context():
-        for cell in nbformat.read(path, 4).cells:
-            if cell.cell_type == "code":
-                exec(compile(cell.source, path.name, "exec"), names)
-            if "parameters" in cell.metadata.get("tags", []):
-                names |= parameters
-    plt.close("all")
-
-
 # The verdicts on embedded data stand in the notebooks, where nbval computes them anew; those on real data do not.
 STORED = sorted({(row["notebook"], row["data"]) for row in claims.load() if row["data"] in ("nuc", "street")})
 
@@ -166,9 +148,9 @@ def test_there_are_verdicts_on_real_data():
 
 
 @pytest.mark.parametrize(("name", "data"), STORED)
-def test_stored_verdicts_follow_from_the_stored_numbers(name, data, request):
+def test_stored_verdicts_follow_from_the_stored_numbers(name, data, request, compute_here):
     request.getfixturevalue(data)  # skips where the set is absent
-    compute_here(ROOT / "notebooks" / f"{name}.ipynb", {"source": "record", "data": data})
+    compute_here(ROOT / "notebooks" / f"{name}.ipynb", source="record", data=data)
     computed = {(row["data"], row["id"]): row for row in claims.load(records.figures_folder() / "claims.json")}
     stored = {(row["data"], row["id"]): row for row in claims.load() if row["notebook"] == name}
     assert any(of == data for of, _ in computed)
@@ -180,18 +162,15 @@ def test_parameters_of_the_command_line_keep_their_types():
     assert dict(map(execute._parameter, given)) == {"flip": 0.4, "seeds": 3, "profile": "quick", "data": "/a/b=c"}
 
 
-def test_real_nuclei_run_in_small(nuc, tmp_path):
-    execute.execute(
-        ROOT / "notebooks" / "11_text_and_code.ipynb", tmp_path / "out.ipynb", {"profile": "smoke", "data": "nuc"}
-    )
+def test_real_nuclei_run_in_small(nuc, compute_here):
+    compute_here(ROOT / "notebooks" / "11_text_and_code.ipynb", profile="smoke", data="nuc")
     record = json.loads((records.figures_folder() / "11_text_and_code.nuc.smoke.json").read_text())
     assert record["config"]["data"] == "nuc"
     assert 0.01 < record["numbers"]["runs"]["cl"]["foreground"] < 0.2
 
 
-def test_real_streets_run_in_small(street, tmp_path):
-    parameters = {"profile": "smoke", "data": "street"}
-    execute.execute(ROOT / "notebooks" / "03_multiclass_labels.ipynb", tmp_path / "out.ipynb", parameters)
+def test_real_streets_run_in_small(street, compute_here):
+    compute_here(ROOT / "notebooks" / "03_multiclass_labels.ipynb", profile="smoke", data="street")
     record = json.loads((records.figures_folder() / "03_multiclass_labels.street.smoke.json").read_text())
     assert "rcl_flip:0.8636" in record["numbers"]["runs"]  # 0.95 * 10 / 11
     assert records.unpack(record["numbers"]["runs"]["cl"]["example"]).max() < 11

@@ -18,6 +18,11 @@ TINY = TrainConfig(size=32, width=4, train=4, val=2, test=2, augment=False, epoc
 GRID = [replace(TINY, recipe=recipe) for recipe in ("cl", "rl:0.5")]
 
 
+@pytest.fixture
+def forked():
+    """Here processes start as they do for users."""
+
+
 def test_a_sweep_is_a_table_with_a_row_a_run_that_matches_training_alone():
     table = sweeps.run(GRID, workers=2)
     assert table.recipe.tolist() == ["cl", "rl:0.5"]
