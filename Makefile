@@ -82,9 +82,8 @@ bench: $(READY) ## time every step against a plain version of it, renew the tabl
 	$(RUN) -m benchmarks.table .cache/benchmarks.json
 
 # In a container one is often root, which JupyterLab wants to be told.
-ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(READY) ## JupyterLab on this machine, at its start page; figures drawn there go to .cache/lab
-	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab $(ROOT) --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
+	METALIB_FIGURES="$(CURDIR)/.cache/lab" $(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/$(START).ipynb
 
 # Strict, as pip-audit else calls safe what its database does not answer for.
 audit: ## list the pinned versions, and look up their known vulnerabilities where pip-audit is installed

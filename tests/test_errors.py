@@ -372,6 +372,7 @@ INNER = {
     "augmentation.*": "batches of a run",
     "igtt_labels.*": "maps of a run",
     "group.*": "batches and tensors of a run",
+    "gpu_step.*": "the network of a run",
     "training.*": "networks and tensors of a run",
     "igtt.negate": "the network of a run",
     "dfc.*": "responses of its network",
