@@ -1,6 +1,7 @@
 """The paper's run on a GPU next to a plain loop, and small runs one by one next to several at once.
 
-`python -m benchmarks.gpu`, or with names of networks, or `small`, of those alone. Nothing is asserted. Images and labels are random: a step takes as long on any.
+`python -m benchmarks.gpu`, or with names of networks, or `small`, of those alone. Nothing is asserted. Images and labels
+are random: a step takes as long on any.
 """
 
 import os
