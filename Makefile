@@ -99,7 +99,7 @@ $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
 
 # One thread, as two run side by side, and threads that wait for each other on busy cores take four times as long.
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) $(wildcard $(RUNS)) | $(EXECUTED)/trained
-	OMP_NUM_THREADS=1 $(RUNS:%=METALIB_SOURCE="$(abspath %)") METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
+	$(RUNS:%=METALIB_SOURCE="$(abspath %)") OMP_NUM_THREADS=1 METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
 $(EXECUTED)/$(DIAGNOSIS).ipynb: $(patsubst %,$(EXECUTED)/%.ipynb,$(filter $(WITH_RUNS),$(NAMES)))
 $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))

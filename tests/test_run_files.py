@@ -172,4 +172,4 @@ def test_make_figures_of_the_paper_profile_trains_nothing():
     assert "--limit-s=0 --runs=figures/runs.paper.jsonl --profile paper" in planned
     executed = [line for line in planned.splitlines() if "metalib.execute" in line]
     assert len(executed) == len(grids.GRIDS)
-    assert all(re.search(r"METALIB_SOURCE=\".*/figures/runs.paper.jsonl\" ", line) for line in executed)
+    assert all(re.match(r"METALIB_SOURCE=\".*/figures/runs.paper.jsonl\" ", line) for line in executed)
