@@ -16,7 +16,7 @@ $(foreach name,$(GIVEN),$(if $(filter-out file,$(origin $(name))),$(call check,$
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
-CODE := $(wildcard metalib/*.py metalib/*.mplstyle)
+CODE := $(shell find metalib -name '*.py' -o -name '*.mplstyle' 2>/dev/null)
 # The committed results; everything else draws into .cache/figures, so that no try of one's own replaces them.
 PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.long $d.paper),$(DATA).$(PROFILE))
 FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/figures))
@@ -26,14 +26,13 @@ MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DA
 # The diagnosis reads what the others recorded in `figures`, which has no sets of one's own; the start counts verdicts.
 DIAGNOSIS := 08_label_diagnosis
 START := 00_start_here
-OWN := 09_your_own_images
 # What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now.
 RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
-OTHER := $(or $(NOTEBOOK),$(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS))))
-# The longest comes first, since two run side by side; those that others wait for come before the rest.
+OTHER := $(or $(NOTEBOOK),$(sort $(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS)))))
 WITH_RUNS := 03_multiclass_labels $(BINARY)
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
-NAMES := $(or $(OTHER),$(OWN) $(WITH_RUNS) $(DIAGNOSIS) $(filter-out $(OWN) $(WITH_RUNS) $(DIAGNOSIS),$(ALL)))
+# In the order of their numbers, two side by side, the start last: what a notebook needs of others stands once, in a rule below.
+NAMES := $(or $(OTHER),$(filter-out $(START),$(ALL)) $(START))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
 STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FIGURES)/$(n)*.png),,$(n))),$(NAMES))
@@ -53,10 +52,7 @@ figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing
 endif
 
 report: figures ## every notebook and figure in one HTML file, report.html
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.report $(EXECUTED) report.html
-
-# Tests that start processes, kernels, clusters or browsers, and wait for them: apart, so that two cores are never idle.
-PROCESSES := $(patsubst %,tests/test_%.py,cluster folders full_disk group interrupt jupyterlab kills report run_files sweeps)
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib report $(EXECUTED) report.html
 
 test: $(READY) ## lint, then the next four, two at a time
 	$(RUN) -m ruff check .
@@ -66,11 +62,12 @@ test: $(READY) ## lint, then the next four, two at a time
 small: $(READY) ## every notebook in small
 	$(RUN) -m pytest tests/test_notebooks.py
 
+# Apart, so that two cores are never idle while some tests wait.
 processes: $(READY) ## tests of what goes on in several processes, and in a browser
-	$(RUN) -m pytest $(PROCESSES)
+	$(RUN) -m pytest tests -m processes --ignore=tests/test_notebooks.py
 
 units: $(READY) ## unit tests
-	$(RUN) -m pytest tests --ignore=tests/test_notebooks.py $(PROCESSES:%=--ignore=%)
+	$(RUN) -m pytest tests -m "not processes" --ignore=tests/test_notebooks.py
 
 outputs: $(READY) ## outputs of checked cells, from the committed records
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks
@@ -94,12 +91,12 @@ clean: ## remove cached runs, executed notebooks and the virtual environment
 	rm -rf .cache $(VENV)
 
 $(EXECUTED)/done: $(NAMES:%=$(EXECUTED)/%.ipynb)
-	$(if $(PUBLISHED),$(RUN) -m metalib.readme,@echo "figures and verdicts are in $(FIGURES)")
+	$(if $(PUBLISHED),$(RUN) -m metalib readme,@echo "figures and verdicts are in $(FIGURES)")
 	@touch $@
 
 # One thread, as two run side by side, and threads that wait for each other on busy cores take four times as long.
 $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(CODE) $(READY) $(wildcard $(RUNS)) | $(EXECUTED)/trained
-	$(RUNS:%=METALIB_SOURCE="$(abspath %)") OMP_NUM_THREADS=1 METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
+	$(RUNS:%=METALIB_SOURCE="$(abspath %)") OMP_NUM_THREADS=1 METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib execute $< $@ $(if $(filter er-like.quick,$(DATA).$(PROFILE)),--sync) profile=$(PROFILE) $(PLACE:%=data=%)
 
 $(EXECUTED)/$(DIAGNOSIS).ipynb: $(patsubst %,$(EXECUTED)/%.ipynb,$(filter $(WITH_RUNS),$(NAMES)))
 $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/%.ipynb))
@@ -107,7 +104,7 @@ $(EXECUTED)/$(START).ipynb: $(filter-out %/$(START).ipynb,$(NAMES:%=$(EXECUTED)/
 # One sweep over the runs of all notebooks, which then find them in the cache; with a file of runs, a count of what it holds.
 $(EXECUTED)/trained: $(CODE) $(READY)
 	@mkdir -p $(EXECUTED)
-	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib.experiments $(OTHER) $(or $(RUNS:%=--limit-s=0 --runs=%),--no-records) --profile $(PROFILE) $(PLACE:%=--data=%)
+	METALIB_FIGURES="$(FIGURES)" $(RUN) -m metalib experiments $(OTHER) $(or $(RUNS:%=--limit-s=0 --runs=%),--no-records) --profile $(PROFILE) $(PLACE:%=--data=%)
 	@touch $@
 
 FORCE:

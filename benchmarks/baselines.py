@@ -7,9 +7,11 @@ from sklearn.neighbors import KernelDensity
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from metalib import datasets, models, training
-from metalib.labels import IGNORE
-from metalib.pseudo_labels import THRESHOLDS
+from metalib._labels import IGNORE
+from metalib.data import datasets, standardise
+from metalib.networks import engine, models
+from metalib.noise import recipes
+from metalib.unsupervised.pseudo_labels import THRESHOLDS
 
 METRICS = ("dice_best", "dice_best_image", "auc", "dice_half", "acc")
 
@@ -137,13 +139,15 @@ class Loop:
 
 def train(config):
     """The losses of a run of `training.train`, two classes, by `Loop`; it is tested after every epoch by `evaluate`."""
-    sets = {split: training.load(config, split) for split in datasets.SPLITS}
-    images = {split: datasets.standardise(of.images, of.ids) for split, of in sets.items()}
-    order, per_epoch = training._batches(config, len(images["train"]))
+    sets = {split: datasets.load_for(config, split) for split in datasets.SPLITS}
+    images = {split: standardise.standardise(of.images, of.ids) for split, of in sets.items()}
+    order, per_epoch = engine.batches(config, len(images["train"]))
+    clean = sets["train"]
+    noisy = recipes.make_all(config.recipe, clean.labels, clean.ids, config.seed)
     losses = []
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        loop = Loop(config, images["train"], training.noisy_labels(config, sets["train"]))
+        loop = Loop(config, images["train"], noisy)
         for first in range(0, len(order), per_epoch):
             losses += loop.epoch(order[first : first + per_epoch])
             for split in ("val", "test"):

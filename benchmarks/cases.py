@@ -13,7 +13,11 @@ import torch
 from skimage.morphology import skeletonize
 
 from benchmarks import baselines, machine
-from metalib import datasets, density, grids, labels, metrics, models, pseudo_labels, sweeps, training
+from metalib.data import datasets, standardise
+from metalib.networks import engine, losses, metrics, models, training
+from metalib.noise import density, recipes
+from metalib.runs import grids, sweeps
+from metalib.unsupervised import pseudo_labels
 
 QUICK = grids.runs("02_training_curves", "quick")["rcl_flip:0.45"][0]
 PLANNED = replace(QUICK, model="unet", width=16, size=128, batch=16)  # what the quick profile was planned with
@@ -67,10 +71,10 @@ def of_labels(size=256):
     mask, street = _masks(1, size)[0], datasets.load("street-like", "train", size=size // 2, limit=1)
     scene, many = street.labels[0], {"classes": street.classes}
     rows = (
-        ("sampling", mask, labels.sample, baselines.sample, 0.1, {}),
-        ("flips", mask, labels.flip, baselines.flip, 0.45, {}),
-        (f"flips of {street.classes} classes", scene, labels.flip, baselines.flip_classes, 0.7, many),
-        ("random labels", mask.shape, labels.random, baselines.random, 0.3, {}),
+        ("sampling", mask, recipes.sample, baselines.sample, 0.1, {}),
+        ("flips", mask, recipes.flip, baselines.flip, 0.45, {}),
+        (f"flips of {street.classes} classes", scene, recipes.flip, baselines.flip_classes, 0.7, many),
+        ("random labels", mask.shape, recipes.random_labels, baselines.random, 0.3, {}),
     )
     return [_of_recipe(*row) for row in rows]
 
@@ -90,7 +94,7 @@ def of_structure(size=256):
     mask = _masks(1, size)[0]
     alone = Against("skeletonize of scikit-image", lambda rng: skeletonize(mask), 1 / 1.3)
     rows = {
-        "skeleton": (lambda rng: labels.skeleton(mask), alone),
+        "skeleton": (lambda rng: recipes.skeleton(mask), alone),
         "EMS": (lambda rng: pseudo_labels.extract_meta_structure(mask, 1, 0.1, rng), alone._replace(close=None)),
     }
     return [_moving(2 * mask.size, _sized(name, mask.shape), ours, (of,)) for name, (ours, of) in rows.items()]
@@ -133,16 +137,16 @@ def of_step(name, config):
     """One optimisation step; the plain loop starts from the same weights."""
     network, images, noisy = _prepared(replace(config, train=config.batch))
     plain = baselines.Loop(config, images, noisy, network)
-    tensors = [training._to(torch.device("cpu"), array) for array in (images, noisy)]
+    images, labels = (engine.to_device(array, "cpu") for array in (images, noisy))
     network = models.build(config.model, images.shape[1], width=config.width)
     network.load_state_dict(plain.network.state_dict())
     network.to(memory_format=torch.channels_last)
-    optimiser, alone = training.sgd(network, config), machine.convolutions(network, tensors[0])
+    optimiser, alone = engine.sgd(network, config), machine.convolutions(network, images)
     against = (
         Against("float32 loop with a DataLoader", lambda rng: plain.epoch([range(config.batch)])[0], 3.5, BFLOAT16),
         Against("its convolutions alone", lambda rng: alone(), 0.75, close=None),
     )
-    step = partial(training._step, network, optimiser, *tensors)
+    step = partial(engine.step, network, optimiser, images, partial(losses.cross_entropy, labels=labels))
     return Case(name, lambda rng: step().item(), against, "convolutions", alone, 1)
 
 
@@ -178,16 +182,17 @@ def _moving(moved, name, ours, against):
 def _convolving(runs, config, name, ours, against):
     """A case of so many runs one after another, against a step's convolutions alone."""
     network, images, _ = _prepared(replace(config, train=config.batch))
-    images = training._to(torch.device("cpu"), images)
+    images = engine.to_device(images, "cpu")
     step = machine.flops(lambda: network(images).sum().backward())
     share = runs * machine.flops(lambda: training.train(config)) / step
     return Case(name, ours, against, "convolutions", machine.convolutions(network, images), share)
 
 
 def _prepared(config):
-    data = training.load(config, "train")
+    data = datasets.load_for(config, "train")
     network = models.build(config.model, data.images.shape[1], width=config.width)
-    return network, datasets.standardise(data.images, data.ids), training.noisy_labels(config, data)
+    noisy = recipes.make_all(config.recipe, data.labels, data.ids, config.seed)
+    return network, standardise.standardise(data.images, data.ids), noisy
 
 
 def _masks(images, size):

@@ -2,9 +2,10 @@
 
 import os
 
-from metalib import records, training
+from metalib._provenance import environment
+from metalib.networks import engine
 
 
 def pytest_benchmark_update_machine_info(machine_info):
-    about = {"cores": len(os.sched_getaffinity(0)), "precision": training.precision("cpu")}
-    machine_info["environment"] = records.environment() | about
+    about = {"cores": len(os.sched_getaffinity(0)), "precision": engine.precision("cpu")}
+    machine_info["environment"] = environment() | about

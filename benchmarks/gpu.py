@@ -15,7 +15,10 @@ import numpy as np
 import torch
 
 from benchmarks import baselines, machine
-from metalib import datasets, grids, models, sweeps, training
+from metalib.data import datasets
+from metalib.networks import engine, losses, models, training
+from metalib.networks.config import TrainConfig
+from metalib.runs import grids, sweeps
 
 SIDE = 8192  # of the matrices whose product tells the rate of the card
 IMAGES, STEPS = 192, 20
@@ -32,7 +35,7 @@ def main():
         if wanted == "small":
             small_runs()
         else:
-            paper_run(training.TrainConfig(model=wanted), rate)
+            paper_run(TrainConfig(model=wanted), rate)
 
 
 def paper_run(config, rate):
@@ -46,9 +49,9 @@ def paper_run(config, rate):
         "as a run": _ours(config, network, images, labels, as_a_run=True),
     }
     if config.model == "unet":  # dilated convolutions take cuDNN too long to plan one by one
-        ways["convolutions alone"] = machine.convolutions(network, training._to(DEVICE, images[: config.batch]))
+        ways["convolutions alone"] = machine.convolutions(network, engine.to_device(images[: config.batch], DEVICE))
     measured = {name: _seconds(step) for name, step in ways.items()}
-    steps = config.epochs * (len(training.load(config, "train").ids) // config.batch)
+    steps = config.epochs * (len(datasets.load_for(config, "train").ids) // config.batch)
     for name, seconds in measured.items():
         print(
             f"{config.model} {name}: {1e3 * seconds:.1f} ms a step, {config.batch / seconds:.0f} images/s, "
@@ -62,7 +65,7 @@ def small_runs():
     planned = [of[0] for name, of in grids.runs("02_training_curves", "quick").items() if name == of[0].recipe]
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, METALIB_CACHE=folder):
         for split in datasets.SPLITS:
-            training.load(planned[0], split)
+            datasets.load_for(planned[0], split)
         for place, workers in enumerate(AT_ONCE):
             configs = [replace(config, seed=10 * place + seed) for config in planned for seed in range(2)]
             start = time.perf_counter()
@@ -77,12 +80,13 @@ def _plain(config, images, labels):
 
 
 def _ours(config, network, images, labels, as_a_run=False):
-    tensors = network, training.sgd(network, config), training._to(DEVICE, images), labels.to(DEVICE)
-    numbers = np.arange(config.batch)
+    optimiser, images, numbers = engine.sgd(network, config), engine.to_device(images, DEVICE), np.arange(config.batch)
     if as_a_run:
-        step = training._stepper(*tensors, config)
-        return lambda: step(numbers)
-    return lambda: training._step(*tensors[:2], *(of[numbers] for of in tensors[2:]))
+        step = training.stepper(network, optimiser, images, labels.numpy(), config, DEVICE)
+        return lambda: step(0, numbers)
+    labels = labels.to(DEVICE)
+    loss = lambda logits: losses.cross_entropy(logits, labels[numbers])  # noqa: E731
+    return lambda: engine.step(network, optimiser, images[numbers], loss)
 
 
 def _network(config):

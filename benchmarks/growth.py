@@ -7,6 +7,7 @@ import os
 import tempfile
 from dataclasses import replace
 from time import perf_counter
+from types import SimpleNamespace
 from unittest import mock
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,12 @@ import numpy as np
 import torch
 
 from benchmarks import cases
-from metalib import datasets, density, labels, metrics, pseudo_labels, records, style, sweeps, training
+from metalib.data import datasets
+from metalib.networks import engine, metrics
+from metalib.noise import density, recipes
+from metalib.plots import style
+from metalib.runs import records, sweeps
+from metalib.unsupervised import pseudo_labels
 
 REPEATS = 5
 SIZES, IMAGES, CLASSES, RUNS = (32, 64, 128, 256, 512), (1, 4, 16, 64), (2, 4, 8, 16, 32, 64), (1, 2, 4, 8)
@@ -43,17 +49,17 @@ def of_pixels(size, rng, images=1):
         "EMS": lambda: [pseudo_labels.extract_meta_structure(mask, 1, 0.1, rng) for mask in masks],
         "density map": lambda: [density.density_map(mask, 25) for mask in masks],
         "threshold": lambda: pseudo_labels.best_threshold(maps),
-        "flips": lambda: labels.flip(masks, 0.45, rng),
+        "flips": lambda: recipes.flip(masks, 0.45, rng),
     }
     return {name: best_of(call) for name, call in calls.items()}
 
 
 def of_classes(classes, rng, size=256):
     ids = rng.integers(0, classes, (size, size), dtype=np.uint8)
-    noisy, matrix = labels.flip(ids, 0.5, rng, classes=classes), np.full((classes, classes), 1 / classes)
+    noisy, matrix = recipes.flip(ids, 0.5, rng, classes=classes), np.full((classes, classes), 1 / classes)
     calls = {
-        "labels of a matrix": lambda: labels.apply(ids, matrix, rng),
-        "flips": lambda: labels.flip(ids, 0.5, rng, classes=classes),
+        "labels of a matrix": lambda: recipes.corrupt(ids, matrix, rng),
+        "flips": lambda: recipes.flip(ids, 0.5, rng, classes=classes),
         "mIoU": lambda: metrics.evaluate_classes(noisy, ids, classes),
     }
     return {name: best_of(call) for name, call in calls.items()}
@@ -111,6 +117,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     style.use()
     numbers = measure()
-    config = {"seed": 0, "threads": 1, "repeats": REPEATS, "precision": training.precision("cpu")}
+    config = {"seed": 0, "threads": 1, "repeats": REPEATS, "precision": engine.precision("cpu")}
     records.save("benchmarks_growth", numbers, config)
-    style.save(draw(numbers), "benchmarks_growth")
+    style.save(draw(numbers), SimpleNamespace(stem="benchmarks_growth"))

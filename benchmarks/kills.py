@@ -39,13 +39,13 @@ ANEW = 0.7  # share of the passes at their end after which everything is removed
 
 def sweep(*options):
     """The command that trains the runs behind the notebook."""
-    return [sys.executable, "-m", "metalib.experiments", NOTEBOOK, "--profile", "smoke", *options]
+    return [sys.executable, "-m", "metalib", "experiments", NOTEBOOK, "--profile", "smoke", *options]
 
 
 def notebook(place):
     """The command that executes the notebook."""
     source = ROOT / "notebooks" / f"{NOTEBOOK}.ipynb"
-    return [sys.executable, "-m", "metalib.execute", source, place / "executed" / source.name, "profile=smoke"]
+    return [sys.executable, "-m", "metalib", "execute", source, place / "executed" / source.name, "profile=smoke"]
 
 
 def start(command, place):

@@ -9,8 +9,11 @@ import torch
 
 from benchmarks import baselines
 from benchmarks.growth import best_of
-from metalib import datasets, igtt, models, pseudo_labels, training
-from metalib.igtt_labels import RunLabels
+from metalib.data import datasets, standardise
+from metalib.networks import engine, models
+from metalib.unsupervised import igtt, pseudo_labels
+from metalib.unsupervised.config import preset
+from metalib.unsupervised.targets import RunLabels
 
 IMAGES, SIZE, BATCH = 64, 256, 4
 
@@ -18,16 +21,17 @@ IMAGES, SIZE, BATCH = 64, 256, 4
 def main():
     images = datasets.load("er-like", "train", size=SIZE, limit=IMAGES).images
     network = models.build("unet", width=16).to(memory_format=torch.channels_last)
-    maps, standard = igtt.predict(network, images), datasets.standardise_grey(images)
+    maps, standard = igtt.predict(network, images), standardise.standardise_grey(images)
     seconds = {}
     for name in ("paper", "improved"):
-        config = igtt.preset(name, width=16, batch=BATCH, epochs=2)
+        config = preset(name, width=16, batch=BATCH, epochs=2)
         targets = RunLabels(standard, config)
         seconds[f"refresh, {name}"] = best_of(lambda targets=targets: targets.refresh(slice(None), maps, 1))
-    run = igtt._Run(network, training._to(torch.device("cpu"), standard), targets, config)
-    run._step(0)
-    seconds["training, one epoch"] = run.per_epoch * best_of(lambda: run._step(0))
-    seconds["pass over the images"] = best_of(lambda: igtt._probabilities(network, run.images))
+    run = igtt.Run(network, targets, config)
+    run.step(0, run.batches[0])
+    seconds["training, one epoch"] = run.per_epoch * best_of(lambda: run.step(0, run.batches[0]))
+    images = run.images
+    seconds["pass over the images"] = best_of(lambda: engine.probabilities(network, images, images.device, fill=True))
     seconds["threshold, closed form"] = best_of(lambda: pseudo_labels.best_threshold(maps))
     seconds["threshold, search of 30"] = best_of(lambda: baselines.best_thresholds(maps))
     for name, value in seconds.items():

@@ -34,9 +34,10 @@ def write(folder, count):
 def train(folder, memory):
     """Train under a limit; prints what was used."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    from metalib import training
+    from metalib.networks import training
+    from metalib.networks.config import TrainConfig
 
-    config = training.TrainConfig(
+    config = TrainConfig(
         data=folder, recipe="rcl_flip:0.2", size=None, width=2, model="unet_light", augment=False, epochs=1, batch=8
     )
     history = training.train(config, "cpu")

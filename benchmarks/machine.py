@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from metalib import training
+from metalib.networks import engine
 
 COPIED_BYTES = 2**29  # with its copy more than caches hold
 
@@ -49,7 +49,7 @@ def convolutions(network, images):
 
 def _work(layer, entering, leaving, device, learns):
     """A copy of a layer, its input, the gradient of its output, and what gradients are wanted of: images need none."""
-    form = dict(dtype=getattr(torch, training.precision(device)), device=device, memory_format=torch.channels_last)
+    form = dict(dtype=getattr(torch, engine.precision(device)), device=device, memory_format=torch.channels_last)
     own = type(layer)(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding).to(**form)
     x = torch.randn(entering).to(**form).requires_grad_(learns)
     return own, x, torch.randn(leaving).to(**form), [x] * learns + list(own.parameters())

@@ -16,8 +16,13 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import HistGradientBoostingClassifier
 from tqdm.auto import tqdm
 
-from metalib import datasets, experiments, labels, learnability, learnability_pairs, statements_diagnosis
-from metalib.learnability import MODES
+from metalib import _labels
+from metalib.claims import learnability as claims
+from metalib.data import datasets
+from metalib.diagnosis import learnability
+from metalib.diagnosis.learnability import MODES
+from metalib.noise import recipes
+from metalib.runs import results
 
 IMAGES = 32  # of each set that are scored, so that it takes minutes
 SCORES = ("softmin", "mean of pixels", "pixels without issue")
@@ -55,8 +60,9 @@ def out_of_fold(images, noisy, classes):
 def of_run(config):
     """`scores` of the labels of one run, by mode; None where pixels have no label."""
     data = datasets.load(config["data"], "train", size=config["size"], limit=min(config["train"] or IMAGES, IMAGES))
-    noisy = np.stack(list(learnability_pairs._labels(config, data)))
-    if labels.IGNORE in noisy or labels.IGNORE in data.labels:
+    choices = dict(classes=data.classes, exact=config["exact"], one_sided=config["one_sided"])
+    noisy = recipes.make_all(config["recipe"], data.labels, data.ids, 0, **choices)  # of the first seed
+    if _labels.IGNORE in noisy or _labels.IGNORE in data.labels:
         return None
     guessed = out_of_fold(data.images, noisy, data.classes)
     return {
@@ -68,9 +74,9 @@ def every(pairs, data="er-like"):
     """[(pair, scores of its labels by mode)] of those that cleanlab can take; labels that networks share are scored once."""
     seen, found = {}, []
     for pair in tqdm(pairs, desc="pairs", leave=False):
-        results = experiments.results(pair.notebook, "quick", data.replace("er-like", ""), source="record")
-        config = results.config | results.config["runs"][pair.name]
-        place = tuple(config[part] for part in learnability_pairs._SAME_LABELS)
+        about = results.page(pair.notebook, "quick", data.replace("er-like", ""), "record").results().config
+        config = about | about["runs"][pair.name]
+        place = tuple(config[part] for part in learnability._SAME_LABELS)
         if place not in seen:
             seen[place] = of_run(config)
         if seen[place]:
@@ -81,17 +87,19 @@ def every(pairs, data="er-like"):
 def beside(found, model, mode):
     """Rank correlations with training, ours and by SCORES, and what ours is above each: {name: (value, low, high)}."""
     held, scored = zip(*((pair, of[mode]) for pair, of in found if learnability.held_out([pair], mode)), strict=True)
-    trained, ours = statements_diagnosis._columns(held, model, mode)
-    table = {"ours": statements_diagnosis.rank_correlation(ours, trained, np.random.default_rng(0))}
+    trained, ours = claims._columns(held, model, mode)
+    table = {"ours": claims.rank_correlation(ours, trained, np.random.default_rng(0))}
     for name in SCORES:
         theirs = np.array([score[name] for score in scored])
-        table[name] = statements_diagnosis.rank_correlation(theirs, trained, np.random.default_rng(0))
-        table[f"ours above {name}"] = statements_diagnosis.rank_gain(ours, theirs, trained, np.random.default_rng(0))
+        table[name] = claims.rank_correlation(theirs, trained, np.random.default_rng(0))
+        table[f"ours above {name}"] = claims.rank_gain(ours, theirs, trained, np.random.default_rng(0))
     return len(held), table
 
 
 def main(data="er-like"):
-    pairs, model = learnability.study(data=data, source="record")
+    pairs, model = learnability.study(
+        results.page("08_label_diagnosis", "quick", data.replace("er-like", ""), "record")
+    )
     found = every([pair for pair in pairs if not pair.fit], data)
     for mode, known in zip(MODES, KNOWN, strict=True):
         count, table = beside(found, model, mode)

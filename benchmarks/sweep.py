@@ -11,7 +11,7 @@ from itertools import chain, islice
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from metalib import grids, pools, sweeps
+from metalib.runs import executors, grids, sweeps
 
 RUNS, NOTEBOOK, PROFILE = 16, "02_training_curves", "quick"
 
@@ -25,9 +25,9 @@ def timed(call):
 
 def main():
     configs = list(islice(chain(*grids.runs(NOTEBOOK, PROFILE).values()), RUNS))
-    processes = pools.Processes().count
+    processes = executors.Processes().count
     os.environ.pop("METALIB_SCHEDULER", None)
-    started, _ = timed(lambda: subprocess.run([sys.executable, "-c", "import metalib.sweeps"], check=True))
+    started, _ = timed(lambda: subprocess.run([sys.executable, "-c", "import metalib.runs.sweeps"], check=True))
     with TemporaryDirectory() as folder:
         os.environ["METALIB_CACHE"] = folder
         wall, table = timed(lambda: sweeps.run(configs))

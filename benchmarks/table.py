@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from metalib import readme, records
+from metalib import _files
+from metalib.apps import readme
 
 HEADER = "| operation | time | of the limit | against | its time | | target | |"
 
@@ -56,4 +57,4 @@ def _machine(info):
 if __name__ == "__main__":
     table = markdown(json.loads(Path(sys.argv[1]).read_text()))
     print(table)
-    records.atomic_write(readme.PATH, readme.between(readme.PATH.read_text(), "benchmarks", table))
+    _files.atomic_write(readme.PATH, readme.between(readme.PATH.read_text(), "benchmarks", table))

@@ -10,7 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from metalib import datasets, igtt, igtt_labels
+from metalib.data import datasets
+from metalib.networks import engine
+from metalib.unsupervised import igtt, targets
 
 torch.set_num_threads(1)
 # The same examples at every run, so that a failure is about the last change; `--hypothesis-profile=default` searches on.
@@ -91,10 +93,10 @@ def discs(rng):
 @pytest.fixture
 def steps(monkeypatch):
     """What each step saw, in order: images and logits of the network, labels, epoch and share given to the loss."""
-    seen, forward, loss = [], igtt._logits, igtt._loss
+    seen, forward, loss = [], engine.logits, igtt._loss
 
-    def spied_logits(network, images):
-        logits = forward(network, images)
+    def spied_logits(network, images, **choices):
+        logits = forward(network, images, **choices)
         if network.training:
             seen.append(dict(images=images.clone(), logits=logits.detach().clone()))
         return logits
@@ -103,7 +105,7 @@ def steps(monkeypatch):
         seen[-1] |= dict(labels=targets.clone(), epoch=epoch, share=share)
         return loss(config, logits, targets, epoch, share)
 
-    monkeypatch.setattr(igtt, "_logits", spied_logits)
+    monkeypatch.setattr(engine, "logits", spied_logits)
     monkeypatch.setattr(igtt, "_loss", spied_loss)
     return seen
 
@@ -111,11 +113,11 @@ def steps(monkeypatch):
 @pytest.fixture
 def refreshes(monkeypatch):
     """Arguments of each call of `RunLabels.relabel`, with the labels after it."""
-    seen, relabel = [], igtt_labels.RunLabels.relabel
+    seen, relabel = [], targets.RunLabels.relabel
 
     def spied(self, which, maps, thresholds, epoch):
         relabel(self, which, maps, thresholds, epoch)
         seen.append((which, maps.copy(), np.array(thresholds), epoch, self.labels.copy(), self.masks.copy()))
 
-    monkeypatch.setattr(igtt_labels.RunLabels, "relabel", spied)
+    monkeypatch.setattr(targets.RunLabels, "relabel", spied)
     return seen

@@ -11,12 +11,18 @@ import nbformat
 import numpy as np
 import pytest
 
-from metalib import datasets, execute, grids, labels, models, records, style, sweeps, synthetic, training
+from metalib import _files
+from metalib.apps import notebooks
+from metalib.data import datasets, microscopy
+from metalib.networks import models, training
+from metalib.networks.config import TrainConfig
+from metalib.noise import recipes
+from metalib.runs import profiles, sweeps
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
-SMALL = training.TrainConfig(**grids._SCALE["smoke"])
-MODULES = {module.__name__.rpartition(".")[2]: module for module in (labels, datasets, synthetic, models)}
+SMALL = TrainConfig(**profiles.SCALE["smoke"])
+MODULES = {module.__name__.rpartition(".")[2]: module for module in (recipes, datasets, microscopy, models)}
 
 
 def parts(block):
@@ -28,7 +34,7 @@ def parts(block):
 
 def added(name, monkeypatch):
     """Do what the block about a module says, until the end of the test."""
-    ((_, _, code),) = next(of for of in map(parts, BLOCKS) if of[0][0] == f"metalib/{name}.py")
+    ((_, _, code),) = next(of for of in map(parts, BLOCKS) if Path(of[0][0]).stem == name)
     table, entry = re.search(r'^(\w+)\["(.+?)"\]', code, re.M).groups()
     monkeypatch.setitem(vars(MODULES[name])[table], entry, None)  # which takes the entry away after the test
     for defined in ast.parse(code).body:
@@ -39,7 +45,8 @@ def added(name, monkeypatch):
 
 def test_there_is_a_short_block_for_each_thing_to_add():
     assert [parts(block)[0][0] for block in BLOCKS] == [
-        f"metalib/{name}.py" for name in ("labels", "datasets", "synthetic", "models", "grids")
+        f"metalib/{name}.py"
+        for name in ("noise/recipes", "data/datasets", "data/microscopy", "networks/models", "runs/grids")
     ]
     for block in BLOCKS:
         lines = [line for line in block.splitlines() if line.strip() and not line.startswith("#")]
@@ -48,15 +55,15 @@ def test_there_is_a_short_block_for_each_thing_to_add():
 
 def test_a_new_recipe_is_read_made_named_and_trained_on(monkeypatch, rng):
     with pytest.raises(ValueError, match="unknown recipe"):
-        labels.parse("pcl_shift:3")
-    added("labels", monkeypatch)
+        recipes.parse("pcl_shift:3")
+    added("recipes", monkeypatch)
     mask = (rng.random((2, 8, 8)) < 0.5).astype(np.uint8)
-    moved = labels.make("pcl_shift:3", mask, rng)
+    moved = recipes.make("pcl_shift:3", mask, rng)
     np.testing.assert_array_equal(moved[..., 3:], mask[..., :-3])
     assert not moved[..., :3].any()
-    assert (labels.family("pcl_shift"), style.name("pcl_shift:3")) == ("PCL", "PCL, shift 3 px")
+    assert (recipes.family("pcl_shift"), recipes.title("pcl_shift:3")) == ("PCL", "PCL, shift 3 px")
     with pytest.raises(ValueError, match=r"known forms: cl, .*, pcl_shift:2"):
-        labels.parse("pcl_shifts")
+        recipes.parse("pcl_shifts")
     assert len(training.train(replace(SMALL, recipe="pcl_shift:3")).loss) == 4
 
 
@@ -73,7 +80,7 @@ def test_a_new_real_set_is_found_by_its_name(monkeypatch, tmp_path):
 
 
 def test_a_new_drawn_set_loads_and_trains(monkeypatch):
-    added("synthetic", monkeypatch)
+    added("microscopy", monkeypatch)
     data = datasets.load("disc-like", "train", size=64, limit=4)
     assert data.labels.shape == (4, 64, 64)
     assert 0.05 < data.labels.mean() < 0.6
@@ -102,11 +109,11 @@ def test_a_new_notebook_runs_from_the_template(monkeypatch, tmp_path):
         sweeps.store(sweeps.key(config), training.train(config))
     monkeypatch.setenv("PYTHONPATH", str(copy))
     monkeypatch.chdir(copy)  # where the kernel starts and looks for metalib
-    execute.execute(tmp_path / name, tmp_path / "out.ipynb", {"profile": "smoke"})
+    notebooks.execute(tmp_path / name, tmp_path / "out.ipynb", {"profile": "smoke"})
     shown = nbformat.read(tmp_path / "out.ipynb", 4).cells[[*cells].index("verdict") + 1].outputs[0].text
     assert re.search(r"^not tested +closing_below_cl ", shown, re.M)  # one seed decides nothing
-    assert len(list(records.cache_folder().glob("*.json"))) == 2
-    assert {path.suffix for path in records.figures_folder().glob(f"{Path(name).stem}*")} == {".png", ".json"}
+    assert len(list(_files.cache_folder().glob("*.json"))) == 2
+    assert {path.suffix for path in _files.figures_folder().glob(f"{Path(name).stem}*")} == {".png", ".json"}
 
 
 def paste(module, code):

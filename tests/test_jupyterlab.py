@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from metalib import explore_density, explore_labels, explore_threshold
+from metalib.plots import sliders
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not here: pip install selenium")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no Chromium with its driver: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="no Chromium with its driver: apt-get install chromium chromium-driver"
+    ),
+]
 
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 300  # for each wait: many times the few seconds that it takes, since the machine may be busy
@@ -60,17 +63,17 @@ WITHOUT_PANELS = ("00_start_here", "09_your_own_images")
 # What each panel begins with, and what a step to the right makes of each slider in use.
 PANELS = {
     "01_label_noise": (
-        explore_labels,
+        sliders.noise_pictures,
         dict(noise="flipped", share=0.4, passes=1, window_px=13),
         (dict(share=0.41), dict(window_px=15)),
     ),
     "06_meta_structure_maps": (
-        explore_density,
+        sliders.density_pictures,
         dict(flip=0.6, window_px=25, classes=4),
         (dict(flip=0.61), dict(window_px=27), dict(classes=5)),
     ),
     "07_igtt": (
-        explore_threshold,
+        sliders.threshold_pictures,
         dict(threshold=0.5, smooth_px=0.0),
         (dict(threshold=0.51), dict(smooth_px=0.5)),
     ),
@@ -209,7 +212,7 @@ def runs_and_shows_its_figures(lab, others=0):
     outputs = [output for cell in code for output in cell["outputs"]]
     assert [output["evalue"] for output in outputs if output["output_type"] == "error"] == []
     assert all(cell["execution_count"] for cell in code)
-    drawn = sum("style.save(" in "".join(cell["source"]) for cell in code)
+    drawn = sum("plots.save(" in "".join(cell["source"]) for cell in code)
     assert drawn
     lab.until(lambda: len(lab.all(".jp-OutputArea img")) == drawn + others, f"{drawn} figures and {others} others")
     lab.until(lambda: lab.script(UNSEEN) == [], "every picture of the page has pixels")
@@ -222,8 +225,8 @@ def test_a_notebook_runs_and_shows_its_figures(lab):
 
 @pytest.mark.parametrize("name", PANELS)
 def test_a_notebook_runs_and_its_sliders_move_its_pictures(name, lab):
-    module, values, steps = PANELS[name]
-    count = len(module.answer(**values)[0])
+    answer, values, steps = PANELS[name]
+    count = len(answer(**values)[0])
     runs_and_shows_its_figures(lab, others=count)  # below the sliders
     pictures, (text,) = lab.all(".widget-image"), lab.all(".widget-html-content")
     handles = lab.all(".widget-slider .noUi-target:not([disabled]) .noUi-handle")
@@ -231,7 +234,7 @@ def test_a_notebook_runs_and_its_sliders_move_its_pictures(name, lab):
         if handle:
             handle.send_keys(webdriver.Keys.ARROW_RIGHT)
         values |= step
-        of, line = module.answer(**values)
+        of, line = answer(**values)
         expected = [*of.values(), line]
         lab.until(lambda: [*map(lab.bytes, pictures), text.text] == expected, f"the pictures of {values}")  # noqa: B023
     assert rows(pictures) == 1

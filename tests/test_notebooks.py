@@ -10,7 +10,10 @@ import nbformat
 import papermill
 import pytest
 
-from metalib import claims, execute, grids, records
+from metalib import _files
+from metalib.apps import notebooks
+from metalib.claims import verdicts
+from metalib.runs import grids, records
 
 ROOT = Path(__file__).parents[1]
 START = "00_start_here"
@@ -24,13 +27,13 @@ ORDER = ["finding", "parameters", "setup", "method", "compute", "figure", "read"
 def cache(tmp_path_factory):
     """The runs of all notebooks in small, from one sweep: each notebook would wait for processes of its own."""
     folder = tmp_path_factory.mktemp("runs")
-    command = [sys.executable, "-m", "metalib.experiments", "--profile", "smoke", "--no-records"]
+    command = [sys.executable, "-m", "metalib", "experiments", "--profile", "smoke", "--no-records"]
     subprocess.run(command, env=os.environ | {"METALIB_CACHE": str(folder)}, check=True)
     return folder
 
 
 def checked_cells(notebook):
-    return [cell for cell in notebook.cells if execute.CHECKED in cell.metadata.get("tags", [])]
+    return [cell for cell in notebook.cells if notebooks.CHECKED in cell.metadata.get("tags", [])]
 
 
 def test_there_are_notebooks():
@@ -49,11 +52,11 @@ def test_the_start_leads_to_every_notebook():
 def test_a_notebook_runs_in_small(path, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("METALIB_CACHE", str(cache))
     output = tmp_path / "out.ipynb"
-    execute.execute(path, output, {"profile": "smoke"})
+    notebooks.execute(path, output, {"profile": "smoke"})
     assert nbformat.read(output, 4).metadata.papermill.exception is None
     if path in NUMBERED:
-        assert path.stem in WITHOUT_VERDICTS or claims.load(records.figures_folder() / "claims.json")
-        assert len(list(records.figures_folder().glob(f"{path.stem}*.smoke.png"))) >= 1
+        assert path.stem in WITHOUT_VERDICTS or verdicts.load(_files.figures_folder() / "claims.json")
+        assert len(list(_files.figures_folder().glob(f"{path.stem}*.smoke.png"))) >= 1
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -116,13 +119,13 @@ def test_a_changed_reference_output_fails(tmp_path):
 
 def test_an_unknown_parameter_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="has no parameter 'profil', expected one of profile, keep"):
-        execute.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profil": "smoke"})
+        notebooks.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profil": "smoke"})
     assert not list(tmp_path.glob("*.ipynb"))
 
 
 def test_a_wrong_parameter_value_fails_the_run_and_leaves_no_output(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match="unknown profile 'quik'"):
-        execute.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profile": "quik"})
+        notebooks.execute(ROOT / "notebooks" / "_template.ipynb", tmp_path / "out.ipynb", {"profile": "quik"})
     assert not (tmp_path / "out.ipynb").exists()
 
 
@@ -131,16 +134,16 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     notebook = nbformat.read(ROOT / "notebooks" / "_template.ipynb", 4)
     checked_cells(notebook)[0].outputs[0].text = "old"
     nbformat.write(notebook, copy)
-    execute.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
+    notebooks.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
     synced = nbformat.read(copy, 4)
     assert "sampling_keeps_fraction" in checked_cells(synced)[0].outputs[0].text
     before = copy.stat().st_mtime_ns
-    execute.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
+    notebooks.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
 # The verdicts on embedded data stand in the notebooks, where nbval computes them anew; those on real data do not.
-STORED = sorted({(row["notebook"], row["data"]) for row in claims.load() if row["data"] in ("nuc", "street")})
+STORED = sorted({(row["notebook"], row["data"]) for row in verdicts.load() if row["data"] in ("nuc", "street")})
 
 
 def test_there_are_verdicts_on_real_data():
@@ -151,26 +154,26 @@ def test_there_are_verdicts_on_real_data():
 def test_stored_verdicts_follow_from_the_stored_numbers(name, data, request, compute_here):
     request.getfixturevalue(data)  # skips where the set is absent
     compute_here(ROOT / "notebooks" / f"{name}.ipynb", source="record", data=data)
-    computed = {(row["data"], row["id"]): row for row in claims.load(records.figures_folder() / "claims.json")}
-    stored = {(row["data"], row["id"]): row for row in claims.load() if row["notebook"] == name}
+    computed = {(row["data"], row["id"]): row for row in verdicts.load(_files.figures_folder() / "claims.json")}
+    stored = {(row["data"], row["id"]): row for row in verdicts.load() if row["notebook"] == name}
     assert any(of == data for of, _ in computed)
     assert {place: stored.get(place) for place in computed} == computed
 
 
 def test_parameters_of_the_command_line_keep_their_types():
     given = ("flip=0.4", "seeds=3", "profile=quick", "data=/a/b=c")
-    assert dict(map(execute._parameter, given)) == {"flip": 0.4, "seeds": 3, "profile": "quick", "data": "/a/b=c"}
+    assert dict(map(notebooks.parameter, given)) == {"flip": 0.4, "seeds": 3, "profile": "quick", "data": "/a/b=c"}
 
 
 def test_real_nuclei_run_in_small(nuc, compute_here):
     compute_here(ROOT / "notebooks" / "11_text_and_code.ipynb", profile="smoke", data="nuc")
-    record = json.loads((records.figures_folder() / "11_text_and_code.nuc.smoke.json").read_text())
+    record = json.loads((_files.figures_folder() / "11_text_and_code.nuc.smoke.json").read_text())
     assert record["config"]["data"] == "nuc"
     assert 0.01 < record["numbers"]["runs"]["cl"]["foreground"] < 0.2
 
 
 def test_real_streets_run_in_small(street, compute_here):
     compute_here(ROOT / "notebooks" / "03_multiclass_labels.ipynb", profile="smoke", data="street")
-    record = json.loads((records.figures_folder() / "03_multiclass_labels.street.smoke.json").read_text())
+    record = json.loads((_files.figures_folder() / "03_multiclass_labels.street.smoke.json").read_text())
     assert "rcl_flip:0.8636" in record["numbers"]["runs"]  # 0.95 * 10 / 11
     assert records.unpack(record["numbers"]["runs"]["cl"]["example"]).max() < 11

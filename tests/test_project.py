@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 import metalib
-from metalib import claims, execute, readme, records
+from metalib.apps import notebooks, readme
+from metalib.claims import verdicts
+from metalib.runs import records
+from metalib.runs.profiles import MIN_SEEDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,7 +74,7 @@ def imported(tree):
 
 
 def test_what_the_library_imports_is_a_dependency(project):
-    modules = (ROOT / "metalib").glob("*.py")
+    modules = (ROOT / "metalib").rglob("*.py")
     wanted = {name for module in modules for name in imported(ast.parse(module.read_text()))}
     wanted -= {*sys.stdlib_module_names, "metalib"}
     distributions = packages_distributions()
@@ -108,21 +111,21 @@ def test_help_lists_every_target():
 
 
 def test_readme_and_results_show_the_stored_verdicts():
-    pages = readme.pages(claims.load())
+    pages = readme.pages(verdicts.load())
     assert {path.name for path in pages} == {"README.md", "RESULTS.md"}
     for path, parts in pages.items():
         assert readme.renewed(path.read_text(), parts) == path.read_text()
 
 
 def test_every_headline_is_a_statement_that_was_measured():
-    rows = {(row["notebook"], row["id"]) for row in claims.load() if row["profile"] == "quick" and row["seeds"]}
+    rows = {(row["notebook"], row["id"]) for row in verdicts.load() if row["profile"] == "quick" and row["seeds"]}
     assert readme.HEADLINES.keys() <= rows
 
 
 def test_every_statement_of_the_issue_has_a_verdict_from_three_seeds():
     rows = {
         row["id"]: row
-        for row in claims.load()
+        for row in verdicts.load()
         if row["profile"] == "quick" and row["data"].endswith(("-like", "circle"))
     }
     required = {
@@ -171,20 +174,20 @@ def test_every_statement_of_the_issue_has_a_verdict_from_three_seeds():
         "mito-like_plus_above_never",
     }
     assert required <= rows.keys()
-    assert all(rows[name]["seeds"] >= claims.MIN_SEEDS for name in required)
+    assert all(rows[name]["seeds"] >= MIN_SEEDS for name in required)
     assert all(row["verdict"] in ("holds", "fails", "not tested") and row["reason"] for row in rows.values())
 
 
 def test_stored_verdicts_stand_in_their_notebook():
     """A verdict or number edited in claims.json alone, or in the notebook alone, is found here."""
-    for row in claims.load():
+    for row in verdicts.load():
         if (
             row["profile"] != "quick" or row["data"] in ("nuc", "street") or not row["seeds"]
         ):  # the notebooks hold the outputs of embedded data
             continue
         notebook = nbformat.read(ROOT / "notebooks" / f"{row['notebook']}.ipynb", 4)
         shown = "".join(
-            cell.outputs[0].text for cell in notebook.cells if execute.CHECKED in cell.metadata.get("tags", [])
+            cell.outputs[0].text for cell in notebook.cells if notebooks.CHECKED in cell.metadata.get("tags", [])
         )
         line = next(line.split() for line in shown.splitlines() if row["id"] in line.split())
         expected = " ".join(str(row[part]) for part in ("verdict", "id", "paper", "ours", "spread", "seeds", "reason"))

@@ -1,7 +1,7 @@
 """Files that are damaged, hostile or not what their name says: every reader takes them, or names them in one line.
 
 Not here but beside the readers: sets, folders and masks that do not fit together (test_folders.py, test_datasets.py,
-test_image_folder.py, test_diagnosis.py), cut connections and names that lead out of an archive (test_download.py).
+test_unsplit.py, test_examination.py), cut connections and names that lead out of an archive (test_download.py).
 """
 
 import io
@@ -22,23 +22,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
-from test_download import COUNT, make_id, make_image, make_members, pack, png, rgba
+from small_sets import COUNT, make_id, make_image, make_members, pack, png, rgba
 
-from metalib import (
-    claims,
-    datasets,
-    download,
-    folders,
-    igtt,
-    image_files,
-    image_folder,
-    models,
-    records,
-    stored,
-    sweeps,
-)
-from metalib.label_folder import LabelFolder
-from metalib.training import TrainConfig
+from metalib import _files
+from metalib.apps import download
+from metalib.claims import verdicts
+from metalib.data import datasets, folders, image_files, unsplit
+from metalib.data.unsplit import LabelFolder
+from metalib.networks import models
+from metalib.networks.config import TrainConfig
+from metalib.runs import records, sweeps
+from metalib.unsupervised import weights
+from metalib.unsupervised.config import preset
 
 GRAY = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
 MOST = 2**25  # bytes that no small file may take
@@ -202,7 +197,7 @@ def test_a_palette_is_looked_up(tmp_path):
     path = saved(tmp_path / "a.png", indices)
     assert indices.mode == "P"
     expected = np.array([0, 60, 100])[GRAY % 3] / 255  # the means of the colours
-    np.testing.assert_allclose(image_folder.read(path.parent).images[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(unsplit.read_images(path.parent).images[0], expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"a.png is a mask of shape \(40, 50, 3\): save it as one gray channel"):
         LabelFolder(path.parent)
 
@@ -211,9 +206,9 @@ def test_one_bit_makes_a_mask_and_no_image(tmp_path):
     mask = GRAY > 100
     path = saved(tmp_path / "masks" / "a.png", Image.fromarray(mask))
     with pytest.raises(ValueError, match=r"a.png holds bool pixels, expected 8- or 16-bit unsigned integers: convert"):
-        image_folder.read(path.parent)
+        unsplit.read_images(path.parent)
     saved(tmp_path / "images" / "a.png", Image.fromarray(GRAY))
-    np.testing.assert_array_equal(image_folder.read(tmp_path / "images", tmp_path / "masks").masks[0], mask)
+    np.testing.assert_array_equal(unsplit.read_images(tmp_path / "images", tmp_path / "masks").masks[0], mask)
 
 
 def test_an_animation_is_its_first_image(tmp_path):
@@ -242,13 +237,13 @@ def test_pixels_that_are_no_mask_are_named(pixels, message, tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "a.tif").write_bytes(tiff(pixels))
     with pytest.raises(ValueError, match=message):
-        image_folder.read(tmp_path / "images", tmp_path / "masks")
+        unsplit.read_images(tmp_path / "images", tmp_path / "masks")
 
 
 def test_pages_of_pages_are_no_image(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(np.zeros((40, 50, 2, 3), np.uint8)))
     with pytest.raises(ValueError, match=r"a.tif has shape \(40, 50, 2, 3\), .*: save one plane a file"):
-        image_folder.read(tmp_path)
+        unsplit.read_images(tmp_path)
 
 
 # --- Folders: what stands in place of a file ---
@@ -268,7 +263,7 @@ def folder(tmp_path):
 
 def test_folders_pipes_and_hidden_files_are_passed_over(folder):
     assert datasets.load(folder, "val").ids == ("val",)
-    found = image_folder.read(folder / "train" / "images", folder / "train" / "labels")
+    found = unsplit.read_images(folder / "train" / "images", folder / "train" / "labels")
     assert [path.name for path in found.paths] == ["train.png"]
     assert [path.name for path in LabelFolder(folder / "test" / "labels").paths] == ["test.png"]
 
@@ -280,7 +275,7 @@ def test_links_that_lead_to_no_file_are_named(folder, target):
     images, masks = (folder / "train" / kind for kind in ("images", "labels"))
     for call in (
         lambda: datasets.load(folder, "train"),
-        lambda: image_folder.read(images, masks),
+        lambda: unsplit.read_images(images, masks),
         lambda: LabelFolder(masks),
     ):
         assert refused(call, "lost.png cannot be read as an image (there is no such file)")
@@ -288,7 +283,7 @@ def test_links_that_lead_to_no_file_are_named(folder, target):
 
 def test_links_to_images_are_read(folder):
     (folder / "linked").symlink_to(folder / "train" / "images")
-    assert len(image_folder.read(folder / "linked").paths) == 1
+    assert len(unsplit.read_images(folder / "linked").paths) == 1
 
 
 # --- JSON beside images and figures ---
@@ -335,18 +330,18 @@ def test_json_of_another_form_says_what_is_expected(folder, name, text, message)
 def test_verdicts_and_records_that_are_none_say_how_to_make_them(content, tmp_path):
     path = tmp_path / "claims.json"
     path.write_bytes(content)
-    for load in (claims.load, records.load):
+    for load in (verdicts.load, records.load):
         assert refused(lambda load=load: load(path), path, "make figures")
 
 
 def test_verdicts_that_are_absent_say_how_to_make_them(tmp_path):
-    assert refused(lambda: claims.load(tmp_path / "claims.json"), "there are no verdicts", "make figures")
+    assert refused(lambda: verdicts.load(tmp_path / "claims.json"), "there are no verdicts", "make figures")
 
 
 @pytest.mark.parametrize("content", [DEEP, "", "1", "[]", '{"schema": 1, "loss": 3}'])
 def test_a_cached_run_that_is_none_is_computed_again(content):
-    entry = records.cache_folder() / "key.json"
-    records.atomic_write(entry, content)
+    entry = _files.cache_folder() / "key.json"
+    _files.atomic_write(entry, content)
     with pytest.warns(UserWarning, match="cache entry dropped"):
         assert sweeps._read("key", TrainConfig()) is None
 
@@ -371,7 +366,7 @@ def test_packed_ids_take_no_more_memory_than_their_shape(rng):
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "a.safetensors"
-    igtt.save(models.build("unet_light", width=1), igtt.preset("paper", model="unet_light", width=1), path)
+    weights.save(models.build("unet_light", width=1), preset("paper", model="unet_light", width=1), path)
     return path.read_bytes()
 
 
@@ -379,7 +374,7 @@ def test_a_saved_network_cut_anywhere_is_named(network, tmp_path):
     path = tmp_path / "a.safetensors"
     for length in {*range(0, 200, 9), *range(200, len(network), 499), len(network) - 1}:
         path.write_bytes(network[:length])
-        assert refused(lambda: igtt.load(path), path)
+        assert refused(lambda: weights.load(path), path)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +393,7 @@ def test_a_saved_network_cut_anywhere_is_named(network, tmp_path):
 def test_a_saved_configuration_that_does_not_fit_is_named(about, message, tmp_path):
     path = tmp_path / "a.safetensors"
     save_file(models.build("unet_light", width=1).state_dict(), path, {"igtt": about})
-    assert refused(lambda: igtt.load(path), path, message)
+    assert refused(lambda: weights.load(path), path, message)
 
 
 @again
@@ -407,12 +402,12 @@ def test_a_stored_set_with_a_changed_header_is_drawn_again_or_read(place, value,
     def draw():
         return zip(np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.eye(2, dtype=np.uint8), strict=True)
 
-    stored.load("a", 2, draw)
-    file = next(records.cache_folder().glob("sets/*/a.images.npy"))
+    datasets.mapped("a", 2, draw)
+    file = next(_files.cache_folder().glob("sets/*/a.images.npy"))
     content = bytearray(file.read_bytes())
     content[place] = value
     file.write_bytes(content)
-    assert stored.load("a", 2, draw)[0].size == 8
+    assert datasets.mapped("a", 2, draw)[0].size == 8
     file.unlink()
 
 

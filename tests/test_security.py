@@ -1,11 +1,11 @@
 """What is read from disk, fetched or typed cannot run as code, write elsewhere, or be reached from other machines."""
 
 import ast
+import fcntl
 import os
 import re
 import string
 import subprocess
-import tempfile
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -13,7 +13,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from metalib import download, records, stored
+from metalib import _files
+from metalib.apps import download
+from metalib.data import datasets
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
@@ -29,8 +31,11 @@ FORBIDDEN = {
 # Arguments by name, and the only value that each may have.
 SAFE = {"shell": False, "allow_pickle": False, "weights_only": True, "verify": True, "pretrained": False}
 EXCEPTIONS = {
-    ("metalib/pools.py", "pickle.loads"): "a message of a Dask cluster, whose own messages are pickles; no file",
-    ("metalib/pools.py", "pickle.dumps"): "the same message, sent",
+    (
+        "metalib/runs/executors.py",
+        "pickle.loads",
+    ): "a message of a Dask cluster, whose own messages are pickles; no file",
+    ("metalib/runs/executors.py", "pickle.dumps"): "the same message, sent",
 }
 HOSTILE = (
     *("x; touch pwned", "$(shell touch pwned)", "$$(touch pwned)", "$(eval x:=$(shell touch pwned))"),
@@ -41,7 +46,7 @@ PLAIN = string.ascii_letters + string.digits + "._-/+"
 
 def sources():
     """{path in the repository: code} of the library, the benchmarks, and each notebook's code cells."""
-    modules = [*(ROOT / "metalib").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    modules = [*(ROOT / "metalib").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
     found = {str(path.relative_to(ROOT)): path.read_text() for path in modules}
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
@@ -78,7 +83,7 @@ def faults(code):
 
 def test_no_call_runs_what_it_reads_or_reaches_a_shell():
     every = sources()
-    assert {"metalib/igtt.py", "benchmarks/cases.py", "notebooks/07_igtt.ipynb"} <= every.keys()
+    assert {"metalib/unsupervised/igtt.py", "benchmarks/cases.py", "notebooks/07_igtt.ipynb"} <= every.keys()
     found = {(path, name): why for path, code in every.items() for name, why in faults(code).items()}
     assert {place: why for place, why in found.items() if place not in EXCEPTIONS} == {}
     assert found.keys() == EXCEPTIONS.keys()  # one that is needed no longer goes
@@ -120,25 +125,23 @@ def test_a_pickle_among_stored_sets_is_not_opened(tmp_path):
     def draw():
         return zip(np.ones((2, 4, 4), np.float32), np.eye(4, dtype=np.uint8)[None].repeat(2, axis=0), strict=True)
 
-    stored.load("a", 2, draw)
-    for file in records.cache_folder().glob("sets/*/*.npy"):
+    datasets.mapped("a", 2, draw)
+    for file in _files.cache_folder().glob("sets/*/*.npy"):
         np.save(file, np.array([Trap()], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="pickle"):  # it is one
         np.load(file)
-    np.testing.assert_array_equal(stored.load("a", 2, draw)[0], np.ones((2, 4, 4)))
+    np.testing.assert_array_equal(datasets.mapped("a", 2, draw)[0], np.ones((2, 4, 4)))
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_link_in_place_of_a_lock_does_not_empty_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with records.locked("x"):
-        (lock,) = tmp_path.glob("metalib-*.lock")
-    lock.unlink()
-    precious = tmp_path / "precious"
-    precious.write_text("kept")
-    lock.symlink_to(precious)
-    with records.locked("x"):
-        assert precious.read_text() == "kept"
+def test_a_lock_is_one_on_the_folder_and_leaves_no_file_that_another_user_could_take_first(tmp_path):
+    with _files.locked(tmp_path / "new" / "x"):
+        assert [path.name for path in tmp_path.rglob("*")] == ["new"]
+        other = os.open(tmp_path / "new", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
 
 
 def make(folder, *arguments, **environment):

@@ -1,0 +1,115 @@
+"""Which faults do the tests find? `python -m benchmarks.mutants noise networks unsupervised claims --count 200`.
+
+Of each room so many places are drawn at which Cosmic Ray knows a one-line fault (pip install cosmic-ray); each fault is put
+into a copy of the project, where the tests of the room run. What they do not find is printed, as a diff. By hand, as it
+takes the better part of an hour.
+"""
+
+import argparse
+import difflib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch  # noqa: F401 (here, so that no fork of this process has to wait for it)
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).parents[1]
+LIMIT_S = 600  # of the tests of a room; what takes longer has been made endless, and is found
+LEFT_OUT = (".venv", ".cache", ".git", "__pycache__")
+
+
+def places(path):
+    """{(start, end): [(operator, occurrence)]} of a source: where it can be changed, and how."""
+    found, tree = {}, get_ast_from_path(path)
+    for name in operator_names():
+        operator = get_operator(name)
+        if operator.arguments():
+            continue
+        spans = (span for node in ast_nodes(tree) for span in operator().mutation_positions(node))
+        for occurrence, span in enumerate(spans):
+            found.setdefault(span, []).append((name, occurrence))
+    return found
+
+
+def drawn(room, count, rng):
+    """(path, operator, occurrence) of so many places of a room, one fault each."""
+    every = [
+        (path, faults)
+        for path in sorted((ROOT / "metalib" / room).glob("[!_]*.py"))
+        for _, faults in sorted(places(path).items())
+    ]
+    chosen = rng.choice(len(every), min(count, len(every)), replace=False)
+    return [(every[n][0], *every[n][1][rng.integers(len(every[n][1]))]) for n in chosen]
+
+
+def survives(fault, folder):
+    """The diff of a fault that the tests of its room do not find, in a copy of this process in `folder`; else what it was."""
+    path, operator, occurrence = fault
+    name = path.relative_to(ROOT)
+    copy = folder / str(os.getpid())
+    if not copy.exists():
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    old = path.read_text()
+    new = mutate_code(old, get_operator(operator)(), occurrence)
+    (copy / name).write_text(new)
+    found = not _passes(copy, path.parent.name)
+    (copy / name).write_text(old)
+    if found:
+        return f"found: {name}, {operator}"
+    return "\n".join(difflib.unified_diff(old.splitlines(), new.splitlines(), str(name), operator, n=0, lineterm=""))
+
+
+def _passes(copy, room):
+    """Whether the tests of a room pass in a copy of the project: in a fork, which has what all of them import."""
+    if not (child := os.fork()):
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        os.chdir(copy)
+        os.environ |= {"PYTHONPATH": str(copy), "TQDM_DISABLE": "1"}
+        sys.path.insert(0, str(copy))
+        sys.dont_write_bytecode = True
+        os._exit(pytest.main([f"tests/{room}", "-x", "-q", "-m", "not processes", "-p", "no:cacheprovider"]))
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status == 0
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("rooms", nargs="+")
+    parser.add_argument("--count", type=int, default=200, help="faults in all, shared out among the rooms")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng = np.random.default_rng(given.seed)
+    faults = [fault for room in given.rooms for fault in drawn(room, given.count // len(given.rooms), rng)]
+    left = 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool,
+    ):
+        for told in pool.imap(partial(survives, folder=Path(folder)), faults):
+            print(told, flush=True)
+            left += not told.startswith("found")
+    print(f"{len(faults) - left} of {len(faults)} faults found")
+
+
+if __name__ == "__main__":
+    main()

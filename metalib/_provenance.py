@@ -1,0 +1,63 @@
+"""What stands behind a number: the code that computed it, as a hash; the versions of libraries; the machine."""
+
+import ast
+import hashlib
+import platform
+from functools import lru_cache
+from importlib.metadata import version
+
+from metalib._files import ROOT
+
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "segmentation-models-pytorch", "timm")
+_NEUTRAL = {"metalib._files", "metalib._provenance", "metalib._face"}  # they find and name, and compute no number
+
+
+def environment():
+    """Versions and machine behind a number."""
+    return {"python": platform.python_version(), "machine": platform.machine()} | versions(LIBRARIES)
+
+
+def versions(libraries):
+    """{name: version} of installed libraries."""
+    return {name: version(name) for name in libraries}
+
+
+def closure(module):
+    """Names of a module of metalib, such as `metalib.networks.training`, and of all that it imports of metalib, sorted.
+
+    Left out is what computes nothing: files, hashes, and the faces (`__init__`), from which no module imports.
+    """
+    found, waiting = set(), [module]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += [of for of in _read(name)[0] if of not in _NEUTRAL]
+    return sorted(found)
+
+
+def code(module):
+    """A hash of the code of `closure(module)` as it is on disk, without comments, docstrings and layout."""
+    return hashlib.sha256("".join(_read(name)[1] for name in closure(module)).encode()).hexdigest()
+
+
+def _read(module):
+    """Modules of metalib that a module imports, wherever in it, and its code without comments, docstrings and layout."""
+    path = _path(module)
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path, changed):
+    """As of `_read`. Parsing takes a tenth of a second a run; `changed`: the time at which the file did."""
+    tree, imported = ast.parse(path.read_text()), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "metalib":
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            imported += [name if _path(name).is_file() else node.module for name in names]
+    return tuple(imported), ast.dump(tree)
+
+
+def _path(module):
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")

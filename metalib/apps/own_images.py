@@ -1,0 +1,144 @@
+"""Segment a folder of images: `python -m metalib segment IMAGES OUT [--masks MASKS]`, without any label by iGTT.
+
+With masks a network is trained on three of four images, under a recipe of label noise if one is given, and measured on the
+others. OUT gets `masks/` (PNG, 0 and 255), `scores/` (TIFF, float32 in [0, 1], foreground above 0.5), `overlays/` (PNG, the
+outlines on the image), `model.safetensors`, `report.html` (a page to show) and `report.json` (configuration, and how it
+went). Nothing is overwritten.
+"""
+
+import warnings
+from dataclasses import asdict
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from metalib import _checks, _files, _provenance
+from metalib.apps import segment_report, supervised, tiles
+from metalib.data import image_files, unsplit
+from metalib.networks import metrics
+from metalib.noise import recipes
+from metalib.unsupervised import igtt, thresholds, weights
+from metalib.unsupervised.config import preset
+
+STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
+TRAIN_PX, TRAIN_TILES = 256, 400  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
+METHODS = ("igtt", "supervised")
+THRESHOLDS = {  # what simpler methods find
+    "Otsu": partial(thresholds.otsu, sigma_px=1),
+    "adaptive Gaussian": partial(thresholds.adaptive_gaussian, sigma_px=1),
+}
+
+
+def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
+    """Train on the images of a folder, write what was found in the same images into `out`, and return its path.
+
+    images: 8- or 16-bit PNG, TIFF or JPEG files of any size, see `unsplit.read_images`, bright objects on dark ground for
+    iGTT; masks: a folder of masks of the same names. method: "igtt", which learns nothing from masks, or "supervised", which
+    needs them (default: supervised where there are masks); recipe: label noise of supervised training, see `recipes.make`.
+    changes: fields of `IgttConfig`, on top of the preset `improved` at a scale for a CPU.
+    FileExistsError: `out` holds files already. ValueError or FileNotFoundError name what is wrong with a folder, a file or a
+    choice. A warning tells of masks that came out empty or full.
+    """
+    out, method = Path(out), check(out, masks=masks, method=method, recipe=recipe)
+    found = unsplit.read_images(images, masks)
+    network, config, history = _trained(found, method, recipe, changes)
+    scores = [tiles.predict(network, image) for image in found.images]
+    rows = [_row(found, number, scores[number], method) for number in range(len(scores))]
+    report = {"method": method, "recipe": recipe, "config": asdict(config), "provenance": _provenance.environment()}
+    page = segment_report.page(found, scores, THRESHOLDS, rows, report)
+    _write_all(out, found, scores)
+    weights.save(network, config, out / "model.safetensors")
+    _files.atomic_write(out / "report.json", _files.dumps(report | {"images": rows, "history": history}))
+    _files.atomic_write(out / "report.html", page)
+    blank = sum(row["foreground"] in (0, 1) for row in rows)
+    if blank:
+        warnings.warn(f"{blank} of {len(rows)} masks are empty or full: train for more epochs", stacklevel=2)
+    return out
+
+
+def check(out, *, masks=None, method="", recipe="cl", epochs=0, seed=0):
+    """The method that `segment` uses of these choices; errors as there, before any image is read. epochs: 0 for its own."""
+    out, method = Path(out), method or ("supervised" if masks else "igtt")
+    if _taken(out):
+        raise FileExistsError(f"{out} exists and is not empty: give a folder that is new")
+    _files.check_writable(out)
+    if method not in METHODS or (method == "supervised" and not masks):
+        raise ValueError(
+            f"method is {method!r}, expected one of {', '.join(METHODS)}, the latter with a folder of masks"
+        )
+    recipes.parse(recipe)
+    for value, name in ((epochs, "epochs"), (seed, "seed")):
+        _checks.whole(value, name, 0)
+    return method
+
+
+def fresh(folder):
+    """The folder, or where it holds files already the first of `<folder>-2`, `<folder>-3`, ... that does not."""
+    folder, number = Path(folder), 1
+    while _taken(place := folder if number == 1 else Path(f"{folder}-{number}")):
+        number += 1
+    return place
+
+
+def _taken(folder):
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def held_out(count, method):
+    """Which of so many images are not trained on, every fourth; none for iGTT, which sees no mask, or for too few."""
+    return list(range(3, count, 4)) if method == "supervised" else []
+
+
+def _trained(found, method, recipe, changes):
+    """The network, its `IgttConfig`, and how training went."""
+    held = held_out(len(found.images), method)
+    used = [number for number in range(len(found.images)) if number not in held]
+    side = min(TRAIN_PX, *(min(found.images[number].shape) for number in used))
+    whole = len({image.shape for image in found.images}) == 1 and max(found.images[0].shape) <= TRAIN_PX
+    parts = [[of[number] for number in used] for of in (found.images, found.masks or ()) if of]
+    stacks = [np.stack(part) if whole else tiles.cut(part, side) for part in parts]
+    chosen = _with_contrast(stacks[0])
+    images, *masks = (stack[chosen] for stack in stacks)
+    if method == "supervised":
+        # Random light is for iGTT, whose first labels come from a threshold; masks know better.
+        config = _configured(len(images), dict(light=0.0) | changes)
+        network, losses = supervised.fit(images[:, None], masks[0], config, recipe, progress=True)
+        return network, config, {"loss": losses}
+    config = _configured(len(images), changes)
+    network, history = igtt.fit(images[:, None], config, progress=True)
+    return network, config, asdict(history)
+
+
+def _with_contrast(stack):
+    """Which of the tiles (N, H, W) to train on: those that are not constant, and of too many, some evenly spread."""
+    chosen = np.flatnonzero(np.ptp(stack, axis=(1, 2)) > 0)
+    return chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), TRAIN_TILES)).round().astype(int)]
+
+
+def _configured(count, changes):
+    batch = min(_checks.whole(changes.get("batch", 4), "batch"), count)
+    epochs = ceil(STEPS / (count // batch))
+    return preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
+
+
+def _row(found, number, scores, method):
+    """What was found in an image, and where there is a mask, the Dice of each method."""
+    row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
+    if found.masks:
+        image, of = found.images[number], {segment_report.NAMES[method]: scores}
+        of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
+        row["dice"] = {
+            name: metrics.evaluate(each[None], found.masks[number][None])["dice_half"] for name, each in of.items()
+        }
+        row["held_out"] = number in held_out(len(found.images), method)
+    return row
+
+
+def _write_all(out, found, scores):
+    for path, image, score in zip(found.paths, found.images, scores, strict=True):
+        mask = score > 0.5
+        image_files.write_image(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
+        image_files.write_image(out / "scores" / f"{path.stem}.tiff", score)
+        image_files.write_image(out / "overlays" / f"{path.stem}.png", segment_report.overlay(image, mask))

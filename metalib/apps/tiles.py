@@ -1,0 +1,45 @@
+"""Images of any size through a network: cut into tiles to train on, predicted in tiles that overlap."""
+
+import numpy as np
+
+from metalib.data import standardise
+from metalib.networks import engine
+
+# The margin is beyond what a pixel of the U-Net sees, 94 px; both are multiples of its stride.
+TILE_PX, MARGIN_PX = 512, 96
+
+
+def cut(images, side):
+    """Tiles (N, side, side) that cover each of the images (H, W), or arrays like them; the last ones of a row overlap."""
+    return np.stack(
+        [
+            image[top : top + side, left : left + side]
+            for image in images
+            for top in _starts(image.shape[0], side)
+            for left in _starts(image.shape[1], side)
+        ]
+    )
+
+
+def predict(network, image, tile_px=TILE_PX, margin_px=MARGIN_PX):
+    """Scores float32 (H, W) in [0, 1] of an image (H, W), as `igtt.predict` gives them, in memory for one tile.
+
+    The network sees each tile with a margin around it, which is thrown away: but for rounding the scores are those of
+    the whole image at once. The image is standardised as a whole.
+    """
+    device = next(network.parameters()).device
+    standard = standardise.standardise_grey(image[None, None])
+    scores = np.empty(image.shape, np.float32)
+    for top in range(0, image.shape[0], tile_px):
+        for left in range(0, image.shape[1], tile_px):
+            rows, columns = (slice(max(0, at - margin_px), at + tile_px + margin_px) for at in (top, left))
+            tile = np.ascontiguousarray(standard[..., rows, columns])
+            found = engine.probabilities(network, tile, device, fill=True)
+            inside = found[0, top - rows.start :, left - columns.start :][:tile_px, :tile_px]
+            scores[top : top + tile_px, left : left + tile_px] = inside
+    return scores
+
+
+def _starts(length, side):
+    """Where tiles begin that cover a length, evenly spread."""
+    return np.linspace(0, length - side, -(-length // side)).round().astype(int)

@@ -1,0 +1,157 @@
+"""The runs behind each notebook: recipes and rows of Table 3, networks and data, at the scale of a profile."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from metalib import _checks
+from metalib.data import datasets
+from metalib.networks.config import TrainConfig
+from metalib.noise import designs
+from metalib.runs import profiles, table3
+
+
+class Grid(NamedTuple):
+    """Runs that differ in seed and row: a recipe of label noise, or one of `table3.ROWS`. A run is called by prefix and row.
+
+    changes: names of `profiles.CHANGES`; data: "" for the notebook's; a set of its own is left out where the notebook gets
+    another. long: left out of the quick profile, which has a quarter of an hour.
+    """
+
+    prefix: str
+    rows: tuple
+    changes: tuple = ()
+    data: str = ""
+    long: bool = False
+
+
+_SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
+_FLIPS = ("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45")
+_RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.45")
+_PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton")
+_SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
+_RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
+_PLUS = ("deeplabv3plus",)
+_UNETS, _OTHERS = ("unet", "unet_longer"), ("deeplabv3plus", "hrnet")
+_FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
+_FEW_FLIPS = (*(designs.effective_recipe(32, share) for share in designs.EFFECTIVE_IMAGES[::-1]), "rcl_flip:0.47")
+_MANY_CLASSES = ("rcl_sample:0.5", *_SAMPLES, "rcl_flip:0.5", "rcl_flip:0.7", designs.MATCHING, "rcl_flip:0.9")
+_THREE_CLASSES = (*designs.critical_recipes(3), *designs.THREE_CLASSES.values(), *designs.RANK_TWO.values())
+GRIDS = {
+    "02_training_curves": (
+        Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
+        Grid("deeplabv3plus", (*_RCL, "pcl_skeleton", "rl:0.5"), _PLUS),
+        Grid("mito-like", _RCL, data="mito-like"),
+        Grid("nuc-like", _RCL, data="nuc-like"),
+    ),
+    "03_multiclass_labels": (
+        Grid("", ("cl", *_MANY_CLASSES), ("multiclass",)),
+        *(
+            Grid(f"critical {name}", tuple(designs.critical_recipes(classes)), ("critical",), name)
+            for name, classes in (("street-like-2", 2), ("street-like-3", 3), ("street-like", 6))
+        ),
+    ),
+    "04_perturbed_labels": (
+        Grid("", (*_PCL, *_SMOOTH, "rcl_flip:0.45")),
+        Grid("deeplabv3plus", (*_PCL, "rcl_flip:0.45"), _PLUS),
+    ),
+    "05_random_labels": (
+        Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45")),
+        Grid("deeplabv3plus", ("cl", "rl:0.1", "rcl_flip:0.45"), _PLUS),
+        Grid("random", _RL, ("random",)),
+        Grid("random deeplabv3plus", ("rl:0.1", "rl:0.5"), (*_PLUS, "random")),
+        Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
+    ),
+    "07_igtt": (
+        Grid("", table3.TABLE),
+        Grid("mito-like", table3.TABLE, data="mito-like"),
+        Grid("nuc-like", table3.TABLE, data="nuc-like", long=True),
+        *(Grid(network, ("cl",), (network,)) for network in (*_UNETS, *_OTHERS)),
+        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like") for network in _UNETS),
+        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like", long=True) for network in _OTHERS),
+        *(Grid(f"nuc-like {network}", ("cl",), (network,), "nuc-like", long=True) for network in (*_UNETS, *_OTHERS)),
+    ),
+    "10_effective_pixels": tuple(
+        Grid(
+            f"n{n}",
+            ("cl", *(designs.effective_recipe(n, share) for share in designs.EFFECTIVE_IMAGES)),
+            ("few", f"n{n}"),
+        )
+        for n in designs.TRAINING_IMAGES
+    ),
+    "11_text_and_code": (
+        Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
+        Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
+    ),
+    "12_igtt_choices": (Grid("", table3.CHOICES),),
+    # Short runs last: none is left over when one process is done.
+    "13_full_rank": (
+        Grid(
+            "n32",
+            (
+                "cl",
+                *_FEW_SAMPLES,
+                "rcl_flip:0.2",
+                *_FEW_FLIPS,
+                *sum(designs.ASYMMETRIC.values(), ()),
+                "rl:0.2",
+                "rl:0.5",
+            ),
+            ("few", "n32"),
+        ),
+        Grid("critical street-like-3", ("rcl_sample:0.05", *_THREE_CLASSES), ("critical",), "street-like-3"),
+    ),
+}
+WITHOUT_RUNS = ("00_start_here", "01_label_noise", "06_meta_structure_maps", "08_label_diagnosis", "09_your_own_images")
+# What a notebook runs on by default, where it is not er-like.
+DATA = {"03_multiclass_labels": "street-like", "06_meta_structure_maps": "circle"}
+
+
+def default_data(notebook):
+    """The data set that a notebook runs on unless another is asked for."""
+    return DATA.get(notebook, "er-like")
+
+
+def runs(notebook, profile, data=""):
+    """The runs behind a notebook as {name: [one `TrainConfig` or `MethodConfig` a seed]}.
+
+    ValueError for an unknown notebook or profile.
+    """
+    chosen = data or default_data(notebook)
+    base = TrainConfig(**profiles.SCALE[_checks.one_of(profile, profiles.PROFILES, "profile")])
+    planned = {}
+    for grid in GRIDS[_checks.one_of(notebook, GRIDS, "notebook with runs")]:
+        if (grid.data and chosen != default_data(notebook)) or (profile == "quick" and grid.long):
+            continue
+        scale = replace(base, data=grid.data or chosen, **_changes(profile, grid.changes, chosen))
+        for row, configs in _of_grid(grid, profile, scale):
+            planned[f"{grid.prefix} {row}".strip()] = configs
+    return planned
+
+
+def _of_grid(grid, profile, scale):
+    """(row, [one configuration a seed]) of the rows of a grid, at the scale of a `TrainConfig`."""
+    # The paper's 0.49 needs the paper's number of pixels: there 0.04% of the labels are effective.
+    paper_only = ("rcl_flip:0.49",) if profile == "paper" and "rcl_flip:0.45" in grid.rows else ()
+    for row in grid.rows + paper_only:
+        if row not in table3.ROWS:
+            recipe = _matching(scale) if row == designs.MATCHING else row
+            yield recipe, [replace(scale, recipe=recipe, seed=seed) for seed in range(profiles.SEEDS[profile])]
+        elif profile != "quick" or row not in table3.LONG + table3.LONG_ELSEWHERE * bool(grid.data):
+            yield row, table3.configs(row, profile, scale, main=not grid.prefix)
+
+
+def _matching(scale):
+    return designs.matching_recipe(datasets.load(scale.data, "val", size=scale.size, limit=1).classes)
+
+
+def _changes(profile, changes, data):
+    """What the `changes` of a grid do to the scale of its profile, in order; images of files need sides of their own."""
+    official = {name: profiles.LABEL_PRESETS["official"][name] for name in ("exact", "one_sided")}
+    known = {"official": official} | profiles.CHANGES[profile]
+    named = ("files", *(f"{change}{of}" for change in changes for of in ("", ", files", f", {data}")))
+    return {
+        name: value
+        for change in named
+        if not (change.endswith("files") and datasets.is_embedded(data))  # some sets have a line of their own
+        for name, value in known.get(change, {}).items()
+    }

@@ -1,0 +1,86 @@
+"""What a profile makes of a run: its scale, its seeds, and what single networks, notebooks and methods change of that."""
+
+from metalib.noise.designs import TRAINING_IMAGES
+
+PROFILES = ("smoke", "quick", "long", "paper")
+SEEDS = {"smoke": 1, "quick": 3, "long": 5, "paper": 10}
+MIN_SEEDS = 3  # below which nothing is decided
+
+# What text and official code of the paper choose where they differ (labels and evaluation).
+# exact, one_sided: see `recipes.make`; metric: the Dice that is reported, see `metrics.evaluate`.
+LABEL_PRESETS = {
+    "paper": {"exact": False, "one_sided": False, "metric": "dice_at"},
+    "official": {"exact": True, "one_sided": True, "metric": "dice_best_image"},
+}
+
+# Paper: silent on scale beyond 256 px images and ten trainings; "paper" is the official code's, the others are ours.
+SCALE = {
+    "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
+    "quick": dict(
+        **dict(model="unet_light", width=8, size=96, train=144, val=12, test=24, augment=False),
+        **dict(epochs=4, batch=4, lr=0.1, lr_step_epochs=3),
+    ),
+    "paper": {},
+}
+SCALE["long"] = SCALE["quick"]  # more seeds, and more rows and a longer training of iGTT, see `METHODS`
+# What a grid may change of the scale, by name; "NAME, files" and "NAME, SET" hold where the images are of files, or of a set.
+CHANGES = {
+    "smoke": {
+        "deeplabv3plus": dict(model="deeplabv3plus_light", width=8),
+        "hrnet": dict(model="hrnet_light", width=16),
+        "multiclass": dict(model="deeplabv3_light", width=8),
+        "multiclass, files": dict(size=48),
+        "critical": dict(model="deeplabv3_light", width=8),
+        "random": dict(epochs=8),
+        "few": {},
+        **{f"n{images}": {} for images in TRAINING_IMAGES},
+    },
+    "quick": {
+        "unet_longer": dict(epochs=10, lr_step_epochs=8, tests=1),
+        "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
+        "hrnet": dict(model="hrnet_light", width=16, tests=1),
+        # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
+        "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
+        "multiclass, files": dict(size=96),
+        "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
+        "critical": dict(model="deeplabv3_light", width=16, size=48, train=96, epochs=4, lr_step_epochs=3, tests=1),
+        "random": dict(size=64, train=4, val=8, test=24, epochs=80, lr_step_epochs=80, tests=16),
+        "few": dict(size=64, val=16, test=32),
+        **{f"n{n}": dict(train=n, epochs=512 // n, lr_step_epochs=384 // n, tests=1) for n in TRAINING_IMAGES},
+    },
+    "paper": {
+        "deeplabv3plus": dict(model="deeplabv3plus"),
+        "hrnet": dict(model="hrnet", width=32),
+        "multiclass": dict(model="deeplabv3", augment=False, batch=8),
+        "multiclass, street": dict(size=None),
+        "critical": dict(model="deeplabv3", augment=False, batch=8),
+        "random": {},
+        "few": dict(augment=False),
+        **{f"n{n}": dict(train=n, epochs=12800 // n, lr_step_epochs=2560 // n, batch=8) for n in TRAINING_IMAGES},
+    },
+}
+CHANGES["long"] = CHANGES["quick"]
+
+# The methods of Table 3, by name or preset, and rows of it. Paper: silent on all scales; those of "paper" are the official
+# code's, the others are ours.
+_SMALL = dict(model="unet_light", width=8, batch=4, lr=0.1)
+_QUICK = {
+    # DFC: 24 channels of 100, 12 responses of up to 1,000 (its masks move little after some 20 at full width). AC: width 16
+    # of 64, 2 blocks of 3, 1 epoch of 20 in batches of 8, and Adam's own rate.
+    "dfc": dict(channels=24, iterations=12),
+    "ac": dict(width=16, blocks=2, epochs=1, batch=8, lr=1e-3),
+    "paper": _SMALL | dict(epochs=4, lr_step_epochs=3),
+    "official": _SMALL | dict(epochs=4, lr_step_epochs=3),
+    "improved": _SMALL | dict(epochs=10, lr_step_epochs=8),
+    "iGTT, long": dict(epochs=16, lr_step_epochs=12),  # twelve times the optimisation steps
+}
+METHODS = {
+    "smoke": {
+        "dfc": dict(channels=8, iterations=2),
+        "ac": dict(width=4, blocks=1, epochs=1, batch=4, displacement=2),
+        **{name: dict(width=4, batch=4, epochs=2) for name in ("paper", "official", "improved")},
+    },
+    "quick": _QUICK,
+    "long": _QUICK,
+    "paper": {},
+}

@@ -1,0 +1,150 @@
+"""Iterative ground truth training (iGTT): segmentation without labels (paper, Algorithm 1, Eq. 2-6, and the EMS module).
+
+    images ─► network ─► probabilities ─► best candidate mask ─► EMS ─► labels ─┐
+                 ▲                                                              │
+                 └──────────────────────────── training ────────────────────────┘
+
+Here is the training; `config` has all choices, `targets` goes from probabilities to labels, by the functions of
+`pseudo_labels`, and `augmentation` changes the batches.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from metalib.data import standardise
+from metalib.networks import augmentation, distributed, engine, losses, models
+from metalib.unsupervised.config import check
+from metalib.unsupervised.targets import RunLabels, correlation
+
+
+@dataclass
+class History:
+    """What a run measured: `loss`, one value a step; `labels`: {name: one value a refresh}, the first being the start.
+
+    Of the labels: `epoch` (of training before the refresh), `foreground` (share of the candidate masks), `positive` (share
+    of labels that are 1), `threshold` (mean over images), `correlation` (of probability and brightness over the set, before
+    a network is negated), and where clean labels are given `dice` of the candidate masks and `precision` of the labels.
+    """
+
+    device: str
+    precision: str
+    loss: list
+    labels: dict
+    seconds: float
+
+
+def fit(images, config, *, clean=None, device=None, progress=False):
+    """Train a network on images (N, 1, H, W) float without labels, as `config` says; returns it and its `History`.
+
+    clean: labels (N, H, W) in {0, 1} that the history is measured against; nothing is learned from them.
+    progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
+    ValueError: images that are not grey, constant or not finite, fewer of them than a batch, an option that does not exist,
+    or a training that diverges.
+    """
+    start, device = time.perf_counter(), torch.device(device or engine.default_device())
+    check(config)
+    standard = standardise.standardise_grey(images)
+    if len(standard) < config.batch:
+        raise ValueError(f"batch is {config.batch}, there are {len(standard)} images: choose a smaller batch")
+    targets = RunLabels(standard, config, clean)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
+        run = Run(network, targets, config)
+        run.train(progress)
+    about = dict(device=distributed.named(device), precision=engine.precision(device))
+    history = History(**about, loss=run.loss, labels=targets.recorded, seconds=time.perf_counter() - start)
+    return network.eval(), history
+
+
+def predict(network, images, *, batch=32, device=None):
+    """Scores float32 (N, H, W) in [0, 1] of images (N, 1, H, W) float; a pixel is foreground where its score is above 0.5."""
+    device = torch.device(device or next(network.parameters()).device)
+    return engine.probabilities(network, standardise.standardise_grey(images), device, fill=True, batch=batch)
+
+
+class Run:
+    """One training: a network with its optimiser, the images (N, 1, H, W) on its device, their labels, and the losses."""
+
+    def __init__(self, network, targets, config):
+        self.network, self.targets, self.config = network, targets, config
+        self.images = engine.to_device(targets.images, next(network.parameters()).device)
+        self.optimiser = engine.sgd(network, config)
+        self.batches, self.per_epoch = engine.batches(config, len(self.images))
+        self.loss, self.seen = [], []
+
+    def train(self, progress=False):
+        """All steps, the refreshes of the labels between them, and a last look at what has become of the network."""
+        for number, loss in engine.fit(self.optimiser, self.config, self.batches, self.step, progress):
+            self.loss.append(loss)
+            if (number + 1) % self.per_epoch == 0:
+                self._end_epoch((number + 1) // self.per_epoch)
+        if self.config.orientation == "set":
+            self._orient(self._predicted())
+        # A last step that diverged is told by no loss: weights, or scores of a batch, are not finite.
+        scores = self._predicted(slice(self.config.batch))
+        for values in (*self.network.state_dict().values(), torch.from_numpy(scores)):
+            engine.check_finite(values, "weights or scores", self.config.lr)
+
+    def step(self, number, batch):
+        """One optimisation step; under refresh "step" the probabilities (B, H, W) before it are `seen`, on the device."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        images, labels = self.images[batch], torch.from_numpy(self.targets.labels[batch]).to(self.images.device)
+        images, labels, back = augmentation.augmented(images, labels, rng, light=config.light, turns=config.turns)
+
+        def loss(logits):
+            if config.refresh == "step":
+                self.seen.append(back(logits.detach()[:, 0].sigmoid()))
+            return _loss(config, logits, labels, number // self.per_epoch, float(self.targets.masks[batch].mean()))
+
+        return engine.step(self.network, self.optimiser, images, loss, fill=True)
+
+    def _end_epoch(self, epoch):
+        """After so many epochs: the losses of the last one as numbers, and new labels for the next."""
+        config, last = self.config, slice((epoch - 1) * self.per_epoch, epoch * self.per_epoch)
+        self.loss[last] = engine.settled(self.loss[last], config.lr, last.start + 1)
+        if config.refresh == "step":
+            parts = [probabilities.cpu().numpy() for probabilities in self.seen]
+            self.seen.clear()
+            for batch, part in zip(self.batches[last], parts, strict=True):
+                self.targets.refresh(batch, part, epoch)
+            self.targets.record(epoch, np.concatenate(parts), np.concatenate(self.batches[last]))
+        if config.refresh == "pass" and max(1, config.hold * config.epochs) <= epoch < config.epochs:
+            found = self._predicted()
+            self.targets.refresh(slice(None), self._orient(found), epoch)
+            self.targets.record(epoch, found)
+
+    def _predicted(self, which=slice(None)):
+        """Probabilities float32 (N, H, W) of images, in evaluation mode."""
+        return engine.probabilities(self.network, self.images[which], self.images.device, fill=True)
+
+    def _orient(self, probabilities):
+        """The probabilities, after the network has been negated if they are the lower the brighter the images are."""
+        if self.config.orientation == "set" and correlation(probabilities, self.targets.brightness) < 0:
+            negate(self.network, self.optimiser)
+            return 1 - probabilities
+        return probabilities
+
+
+def negate(network, optimiser=None):
+    """Turn every logit of a network into its negative, by the weights of its last convolution, and their momentum."""
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]
+    with torch.no_grad():
+        for weights in (last.weight, last.bias):
+            weights.neg_()
+            if optimiser and (momentum := optimiser.state[weights].get("momentum_buffer")) is not None:
+                momentum.neg_()
+
+
+def _loss(config, logits, targets, epoch, share):
+    kind = "bce" if epoch < config.bootstrap_epochs else config.loss
+    if kind == "bce":
+        return losses.cross_entropy(logits, targets)
+    if kind == "area":
+        return losses.area_cross_entropy(logits, targets, share)
+    loss = losses.dmi(logits, targets, config.dmi_floor) if "dmi" in kind else 0
+    return loss + (losses.soft_iou(logits, targets, config.iou_power, config.iou_over) if "iou" in kind else 0)

@@ -1,0 +1,71 @@
+"""The methods of Table 3 that see no label, under one call: a configuration in, scores of the test images measured."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from metalib import _checks
+from metalib.data import datasets
+from metalib.networks import distributed, engine, metrics
+from metalib.unsupervised import ac, dfc, igtt, thresholds
+from metalib.unsupervised import config as configs
+
+
+@dataclass
+class MethodHistory:
+    """What a method reached: `test`, {metric of `metrics.evaluate`: [value]}; `labels`, those of `igtt.History`, or empty.
+
+    example: class ids (H, W) of the first test image; seconds: wall time.
+    """
+
+    device: str
+    precision: str
+    test: dict
+    labels: dict
+    example: list
+    seconds: float
+
+
+def run(config, device=None):
+    """Segment the test images as `config` says and return the `MethodHistory`; ValueError for an unknown method."""
+    start, device = time.perf_counter(), torch.device(device or engine.default_device())
+    _checks.types(config, configs.MethodConfig)
+    _checks.one_of(config.method, METHODS, "method")
+    learned, test = (datasets.load_for(config, split) for split in ("train", "test"))
+    scores, about = METHODS[config.method](learned, test, config.seed, device, **dict(config.options))
+    measured = {name: [value] for name, value in metrics.evaluate(scores, test.labels).items()}
+    example = (scores[0] > 0.5).astype(np.uint8).tolist()
+    seconds = time.perf_counter() - start
+    return MethodHistory(distributed.named(device), engine.precision(device), measured, about, example, seconds)
+
+
+def _images_alone(method):
+    return lambda learned, test, seed, device, **options: (method(test.images, **options), {})
+
+
+def _oracle(learned, test, seed, device, **options):
+    return thresholds.adaptive_gaussian_oracle(test.images, test.labels, **options)[0], {}
+
+
+def _dfc(learned, test, seed, device, **options):
+    return dfc.scores(test.images, seed, device=device, **options), {}
+
+
+def _ac(learned, test, seed, device, **options):
+    return ac.scores(test.images, learned.images, seed, device=device, **options), {}
+
+
+def _igtt(learned, test, seed, device, preset, **changes):
+    config = configs.preset(preset, seed=seed, **changes)
+    network, history = igtt.fit(learned.images, config, clean=learned.labels, device=device)
+    return igtt.predict(network, test.images), history.labels
+
+
+METHODS = {name: _images_alone(method) for name, method in thresholds.METHODS.items()} | {
+    "adaptive_gaussian_oracle": _oracle,
+    "dfc": _dfc,
+    "ac": _ac,
+    "igtt": _igtt,
+}
