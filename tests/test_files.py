@@ -15,6 +15,7 @@ def names(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
+@pytest.mark.processes
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     """A real failure of write(2), as on a full disk: the process may not write files of more than 1,000 bytes."""
     path = tmp_path / "figure.png"
@@ -44,6 +45,7 @@ with _files.atomic_file(sys.argv[1]) as file:
 """
 
 
+@pytest.mark.processes
 def test_what_a_killed_write_left_goes_with_the_next_one(tmp_path):
     path = tmp_path / "[1].png"  # no pattern of other names
     (tmp_path / ".[1].png.swp").write_text("of an editor")

@@ -3,9 +3,11 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -90,6 +92,41 @@ def test_version_licence_and_title_of_the_citation_are_those_of_the_package(proj
     assert citation["preferred-citation"]["title"] in project["description"]
     assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
     assert all((ROOT / name).is_file() for name in (project["readme"], *project["license-files"]))
+
+
+EVERY_NAME = """
+import metalib
+faces = [getattr(metalib, room) for room in metalib.__all__]
+print(metalib.__file__, all(getattr(face, name) is not None for face in faces for name in face.__all__))
+metalib.plots.use()
+"""
+
+
+@pytest.mark.processes
+def test_a_wheel_holds_every_room_and_works_elsewhere(tmp_path):
+    source, wheels, elsewhere = (tmp_path / name for name in ("source", "wheels", "elsewhere"))
+    shutil.copytree(ROOT / "metalib", source / "metalib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = [
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        wheels,
+        source,
+    ]
+    subprocess.run([sys.executable, "-m", *build], check=True)
+    with zipfile.ZipFile(next(wheels.iterdir())) as wheel:
+        wheel.extractall(elsewhere)
+    files = {path.relative_to(source) for path in (source / "metalib").rglob("*.*")}
+    assert files == {path.relative_to(elsewhere) for path in (elsewhere / "metalib").rglob("*.*")}
+    code = f"import sys; sys.path.insert(0, {str(elsewhere)!r})\n{EVERY_NAME}"
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert told.split() == [str(elsewhere / "metalib" / "__init__.py"), "True"]
 
 
 def test_pre_commit_runs_the_commands_of_make_and_fetches_nothing():

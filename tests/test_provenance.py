@@ -23,6 +23,7 @@ print(*(name for name, of in sys.modules.items() if name.startswith("metalib.") 
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", KINDS)
 def test_the_closure_is_what_importing_loads(module):
     command = [sys.executable, "-c", LOADED, module]

@@ -62,7 +62,7 @@ def window_law(areas):
 
 
 def lemma_2(areas, ranks):
-    """Lemma 2, D = R: {family: (seeds,)} areas told apart and ranks measured, for the matrices of `lemmas.FAMILIES`."""
+    """Lemma 2, D = R: {family: (seeds,)} areas told apart and ranks measured, for the matrices of `noise.theory.FAMILIES`."""
     stated = {}
     for name, of in areas.items():
         rank = int(np.median(ranks[name]))

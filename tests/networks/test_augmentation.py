@@ -1,8 +1,13 @@
 """Light and turns of the batches."""
 
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
 import torch
 from small_igtt import IMAGES, SMALL
 
+from metalib.networks import augmentation
 from metalib.unsupervised import igtt
 from metalib.unsupervised.config import preset
 
@@ -16,3 +21,17 @@ def test_turns_and_light_leave_labels_where_the_objects_are(steps):
     first = steps[0]["images"]
     torch.testing.assert_close(first.mean((1, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(first.std((1, 2, 3)), torch.ones(4))
+
+
+@pytest.mark.parametrize("mirror", [0, 1])
+@pytest.mark.parametrize("turn", range(4))
+def test_images_and_labels_are_turned_alike_and_maps_come_back_upright(turn, mirror, rng):
+    labels = torch.from_numpy(rng.random((2, 6, 6)))
+    drawn = iter([turn, mirror])
+    found, of_labels, upright = augmentation.augmented(
+        labels[:, None], labels, SimpleNamespace(integers=lambda _: next(drawn)), turns=True
+    )
+    expected = np.rot90(labels.flip(-1) if mirror else labels, turn, (-2, -1))
+    np.testing.assert_array_equal(found[:, 0], expected)
+    np.testing.assert_array_equal(of_labels, expected)
+    np.testing.assert_array_equal(upright(of_labels), labels)

@@ -71,6 +71,15 @@ def test_per_image_metrics_are_means_over_images(rng):
         assert found[f"{name}_image"] == pytest.approx(np.mean([one[name] for one in each]), abs=1e-5)
 
 
+def test_the_best_shared_threshold_is_that_of_a_search(rng):
+    scores, truth = (of[:, ::6, ::6] for of in example(rng))
+    means = [
+        np.mean([f1_score(t.ravel(), s.ravel() >= at) for s, t in zip(scores, truth, strict=True)])
+        for at in np.unique(scores)
+    ]
+    assert metrics.evaluate(scores, truth)["dice_best_image"] == pytest.approx(max(means), abs=1e-9)
+
+
 @given(
     truth=arrays(np.uint8, (2, 6, 6), elements=st.sampled_from([0, 1])),
     scores=arrays(np.float32, (2, 6, 6), elements=st.floats(0, 1, width=16)),

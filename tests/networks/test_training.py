@@ -53,12 +53,15 @@ def test_more_tests_change_no_step():
     assert few.test["dice_at"][-1] == many.test["dice_at"][-1]
 
 
-def test_the_example_is_what_was_found_in_the_first_test_image():
-    history = training.train(TINY)
-    truth = datasets.load("er-like", "test", size=32, limit=4).labels[0]
-    found = np.array(history.example)
-    assert found.shape == truth.shape
-    assert set(np.unique(found)) <= {0, 1}
+def test_the_example_is_what_the_threshold_of_validation_finds_in_the_first_test_image_at_last(monkeypatch):
+    up = np.tile(np.linspace(0.2, 0.9, 32 * 32, dtype=np.float32).reshape(32, 32), (4, 1, 1))
+    tests = replace(TINY, tests=2, epochs=2)
+    scores = iter([up, up, up[:, ::-1], up[:, ::-1]])  # of validation and test images, twice
+    monkeypatch.setattr(training.engine, "probabilities", lambda *_: next(scores))
+    labels = datasets.load("er-like", "val", size=32, limit=4).labels
+    threshold = training.metrics.evaluate(up[:, ::-1], labels)["threshold_best"]
+    assert 0.2 < threshold < 0.49  # not that of a network whose scores are probabilities
+    np.testing.assert_array_equal(training.train(tests).example, up[0, ::-1] > threshold)
 
 
 STREET = replace(TINY, data="street-like", model="deeplabv3_light", width=8, tests=1)

@@ -12,6 +12,7 @@ X = np.geomspace(10, 1000, 6)
 
 
 def test_a_power_law_is_found_again():
+    np.testing.assert_allclose(effective.power_law(np.array([1.0, 16.0]), 90, 40, 0.5), [50, 80])
     scores = effective.power_law(X, *LAW)
     np.testing.assert_allclose(effective.fit(X, scores), LAW, rtol=1e-4)
     np.testing.assert_allclose(effective.residuals(X, scores), 0, atol=1e-4)

@@ -65,6 +65,8 @@ def test_bad_pairs_and_priors_are_named():
         transition.information(transition.flip_matrix(0.1), [0.5, 0.6])
     with pytest.raises(ValueError, match="p is 2"):
         transition.flip_matrix(2)
+    with pytest.raises(ValueError, match=r"a transition matrix is square and holds probabilities \(float"):
+        transition.check_matrix({"rows": 2})
 
 
 @given(share=probabilities, classes=st.integers(2, 6), seed=st.integers(0, 99))
