@@ -31,7 +31,7 @@ RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
 OTHER := $(or $(NOTEBOOK),$(sort $(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS)))))
 WITH_RUNS := 03_multiclass_labels $(BINARY)
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
-# In the order of their numbers, two side by side, the start last: what a notebook needs of others stands once, in a rule below.
+# In the order of their numbers, two side by side; which notebooks wait for others, the diagnosis and the start, two rules below say.
 NAMES := $(or $(OTHER),$(filter-out $(START),$(ALL)) $(START))
 EXECUTED := .cache/executed/$(subst /,_,$(DATA)).$(PROFILE)$(NOTEBOOK:%=.%)
 # Files of real data, and figures that somebody removed, are nothing that make can see: these notebooks run again.
@@ -62,7 +62,7 @@ test: $(READY) ## lint, then the next four, two at a time
 small: $(READY) ## every notebook in small
 	$(RUN) -m pytest tests/test_notebooks.py
 
-# Apart, so that two cores are never idle while some tests wait.
+# Apart from the unit tests, which use the cores while these wait for processes.
 processes: $(READY) ## tests of what goes on in several processes, and in a browser
 	$(RUN) -m pytest tests -m processes --ignore=tests/test_notebooks.py
 

@@ -1,8 +1,8 @@
 """Which faults do the tests find? `python -m benchmarks.mutants noise networks unsupervised claims --count 200`.
 
-Of each room so many places are drawn at which Cosmic Ray knows a one-line fault (pip install cosmic-ray); each fault is put
-into a copy of the project, where the tests of the room run. What they do not find is printed, as a diff. By hand, as it
-takes half an hour.
+From each room it draws places at which Cosmic Ray (`.venv/bin/python -m pip install -e ".[mutants]"`) knows a one-line
+fault; each fault is put into a copy of the project, where the tests of the room run. Faults that none of them finds are
+printed as diffs. Run by hand: on two cores it takes about an hour.
 """
 
 import argparse

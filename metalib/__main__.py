@@ -103,7 +103,10 @@ def distributed(parser, arguments):
 
 
 def execute(parser, arguments):
-    """Run a notebook by papermill, with parameters name=value; the output appears only when every cell ran."""
+    """Run a notebook by papermill, with parameters name=value; the output appears only when every cell ran.
+
+    A notebook that is drawn from a file of runs, and needs one that is not in it, ends there and says so.
+    """
     import papermill
 
     from metalib.apps import notebooks
@@ -129,7 +132,7 @@ def execute(parser, arguments):
 
 
 def download(parser, arguments):
-    """Download real nuclei: makes FOLDER/nuc, which `datasets.load("nuc", ...)` reads."""
+    """Download real nuclei: makes FOLDER/nuc, which `data.load("nuc", ...)` reads."""
     from metalib.apps import download
     from metalib.data.folders import SPLITS
 
@@ -166,10 +169,10 @@ def readme(parser, arguments):
 
 
 def claims(parser, arguments):
-    """Print the verdicts that moved."""
+    """Compare two lists of verdicts, and print those that differ."""
     from metalib.claims import verdicts
 
-    parser.add_argument("older", type=Path, help="an older claims.json, to compare that of figures/ with")
+    parser.add_argument("older", type=Path, help="an older claims.json, compared with the one in figures/")
     given = parser.parse_args(arguments)
     print("\n".join(verdicts.moved(verdicts.load(given.older), verdicts.load())) or "no verdict moved")
 
@@ -182,7 +185,7 @@ COMMANDS = {
 
 def main(arguments=None):
     """Carry out a command, by default that of the command line; what goes wrong is told in one line."""
-    name, *rest = arguments or sys.argv[1:] or ["--help"]
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         told = (f"  {known:12} {command.__doc__.splitlines()[0]}" for known, command in COMMANDS.items())
         print("\n".join(["usage: python -m metalib COMMAND ...", "", *told]))
@@ -190,7 +193,7 @@ def main(arguments=None):
     if name not in COMMANDS:
         sys.exit(f"unknown command {name!r}, expected one of {', '.join(COMMANDS)}")
     command = COMMANDS[name]
-    parser = argparse.ArgumentParser(prog=f"python -m metalib {name}", description=command.__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m metalib {name}", description=command.__doc__.splitlines()[0])
     try:
         command(parser, rest)
     except (OSError, ValueError) as error:

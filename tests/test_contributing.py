@@ -98,6 +98,7 @@ def test_a_new_notebook_runs_from_the_template(monkeypatch, tmp_path):
     (name,) = {Path(file).name for file, cell, _ in parts(BLOCKS[-1]) if cell}
     notebook = nbformat.read(ROOT / "notebooks" / "_template.ipynb", 4)
     cells = {cell.id: cell for cell in notebook.cells}
+    cells["setup"].source = cells["setup"].source.replace("_template", Path(name).stem)
     for file, cell, code in parts(BLOCKS[-1]):
         if cell:
             cells[cell].source = code

@@ -154,6 +154,18 @@ def test_readme_and_results_show_the_stored_verdicts():
         assert readme.renewed(path.read_text(), parts) == path.read_text()
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_names_of_the_library_that_a_page_uses_exist(page):
+    rooms = "|".join(metalib.__all__)
+    code = re.findall(r"```python\n(.*?)```|`([^`\n]+)`", (ROOT / page).read_text(), re.S)
+    used = {name for text in code for name in re.findall(rf"(?<![\w./])(?:{rooms})(?:\.[a-zA-Z]\w*)+", "".join(text))}
+    assert used
+    for name in used:
+        found = metalib
+        for part in name.split("."):
+            found = getattr(found, part)
+
+
 def test_every_headline_is_a_statement_that_was_measured():
     rows = {(row["notebook"], row["id"]) for row in verdicts.load() if row["profile"] == "quick" and row["seeds"]}
     assert readme.HEADLINES.keys() <= rows

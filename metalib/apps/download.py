@@ -1,4 +1,4 @@
-"""Download real nuclei: `python -m metalib download nuc [FOLDER]` makes FOLDER/nuc, which `datasets.load("nuc", ...)` reads.
+"""Download real nuclei: `python -m metalib download nuc [FOLDER]` makes FOLDER/nuc, which `data.load("nuc", ...)` reads.
 
 Source: image set BBBC038v1 of the Broad Bioimage Benchmark Collection, stage 1 of the 2018 Data Science Bowl (CC0);
 Caicedo et al., Nature Methods 2019. Nothing is unpacked: images are read from the archive and written under new names.
@@ -49,7 +49,10 @@ def download_nuc(folder=None, *, url=URL, sha256=SHA256, count=COUNT):
 
 
 def fetch(folder, url=URL, sha256=SHA256):
-    """Download the archive into `folder` and return its path; it is there only if the checksum agrees."""
+    """Download the archive into `folder` and return its path; it is there only if the checksum agrees.
+
+    OSError: no connection, or no space; ValueError: another checksum.
+    """
     if not re.fullmatch("[0-9a-fA-F]{64}", str(sha256)):
         raise ValueError(f"sha256 is {sha256!r}, expected 64 hex digits")
     downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)

@@ -1,8 +1,7 @@
 """Run a notebook by papermill: `python -m metalib execute notebooks/01_label_noise.ipynb OUT.ipynb profile=smoke`.
 
-The output appears only when every cell ran. An unknown parameter is an error (papermill alone only warns). With --sync
-the outputs of checked cells go back into the notebook itself, where nbval compares them with what it computes. A notebook
-that is drawn from a file of runs, and needs one that is not in it, ends there and says so.
+The output appears only when every cell ran. An unknown parameter is an error (papermill alone only warns). With
+`sync` the outputs of checked cells go back into the notebook itself, where nbval compares them with what it computes.
 """
 
 import ast

@@ -26,7 +26,7 @@ def rcl(results):
     noisy = {recipe: results.final(recipe) for recipe in results.recipes("rcl")}
     largest = min(noisy.values(), key=np.mean)
     stated = {
-        f"cl_{recipe}": (f"CL ≈ {title(recipe)}", "gap at most 7", _near_clean(clean, values))
+        f"cl_{recipe}": (f"CL ≈ {title(recipe)}", f"gap at most {LARGEST_GAP}", _near_clean(clean, values))
         for recipe, values in noisy.items()
     }
     stated["largest_gap"] = "largest gap between CL and RCL", "7", _near_clean(clean, largest)

@@ -27,7 +27,9 @@ _COLUMNS = ("verdict", "id", "paper", "ours", "spread", "seeds", "reason")
 
 
 class Verdict(NamedTuple):
-    """ours: what was measured, in words and units; spread: its standard deviation over seeds, as text."""
+    """verdict: "holds", "fails" or "not tested"; ours: what was measured, in words and units; spread: its standard deviation
+    over seeds, as text; seeds: how many of them; reason: why it was decided so, in one line.
+    """
 
     verdict: str
     ours: str

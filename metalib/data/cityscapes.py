@@ -56,7 +56,8 @@ def _split(where, split):
     official = "val" if split == "test" else "train"
     pairs, classes = _official(where, official)
     cities = [image.parent.name for image, _ in pairs]
-    ours = [split == "test" or (city == max(cities)) == (split == "val") for city in cities]
+    last = max(cities, default=None)
+    ours = [split == "test" or (city == last) == (split == "val") for city in cities]
     chosen = [pair for pair, our in zip(pairs, ours, strict=True) if our and pair[0].match("*_leftImg8bit.png")]
     if not chosen:
         raise ValueError(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -92,7 +93,8 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
         return _embedded(name, split, size, limit or EMBEDDED_COUNTS[split])
     read = cityscapes.read if name == "cityscapes" else partial(folders.read, source=REAL.get(name))
     draw, ids, names = read(folder(name, root), split, size=size, limit=limit)
-    return _stored(f"{fingerprint(name, root)}-{split}-{size}-{limit}", draw, ids, names)
+    chosen = crc32(repr(ids).encode())  # a real set mixes its images, a folder of the same files does not
+    return _stored(f"{fingerprint(name, root)}-{split}-{size}-{chosen:08x}", draw, ids, names)
 
 
 def load_for(config, split):
@@ -134,7 +136,10 @@ def augment(data):
 
 
 def folder(name_or_folder, root=None):
-    """Where a set lies: below `root`, else METALIB_DATA or ../shared/data, for the name of a real set; else the folder."""
+    """Where a set lies: below `root`, else METALIB_DATA or ../shared/data, for the name of a real set; else the folder.
+
+    FileNotFoundError says where it was looked for, and how to get it.
+    """
     if str(name_or_folder) not in REAL:
         found = Path(name_or_folder)
         if not str(name_or_folder) or not found.is_dir():  # "" would be the working directory

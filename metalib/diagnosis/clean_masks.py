@@ -7,7 +7,7 @@ it follows the distance from the clean boundary, it is measured by that, which i
 
 A network that has learned noisy labels without error knows the probabilities of the noisy classes, row i of the transition
 matrix where clean class i lies. Asked for the most likely class, it gives `argmax_answers`; decoded, as by
-`training.predict_classes`, the class that the inverse of the matrix makes most likely, `decoded_answers`.
+`networks.training.predict_classes`, the class that the inverse of the matrix makes most likely, `decoded_answers`.
 """
 
 from typing import NamedTuple

@@ -132,7 +132,7 @@ def fit(found):
     chosen = [pair for pair in found if pair.fit]
     if len(chosen) < 6:
         raise ValueError(
-            f"{len(chosen)} pairs to fit three parameters to, expected at least 6: compute the record of 02"
+            f"{len(chosen)} pairs to fit three parameters to, expected at least 6: compute the record of 02_training_curves"
         )
     pixels, bias, trained = np.array([(pair.effective, pair.bias, pair.trained) for pair in chosen]).T
 

@@ -75,7 +75,10 @@ def count(masks, classes, widths):
 
 
 def window_widths(shape):
-    """Widths in px, doubling from 2, of the windows that fit at least twice into both sides of a mask of this shape."""
+    """Widths in px, doubling from 2, of the windows that fit at least twice into both sides of a mask of this shape (H, W).
+
+    ValueError below 4 px a side.
+    """
     if len(shape) != 2 or min(shape) < 2 * SMALLEST_WINDOW_PX:
         raise ValueError(
             f"masks of shape {tuple(shape)} hold no two windows: (H, W) with at least 4 px a side is needed"
@@ -171,7 +174,7 @@ def certain_share(counts):
 def effective_px(counts):
     """Effective pixels of the labels: labelled pixels times the signal-to-noise ratio of one.
 
-    That ratio is structured over unstructured variance: for two balanced classes it is `transition.effective_share(p)`,
+    That ratio is structured over unstructured variance: for two balanced classes it is `noise.effective.effective_share(p)`,
     and 4f(1 - f) times it where one class has the share f. No more than 1 / CURVED of it can be told from clean labels.
     """
     return float(effective.effective_px(counts.labelled.sum(), certain_share(counts)))

@@ -4,8 +4,8 @@
 
 Each process computes its part of every batch. Loss, gradients and batch statistics are those of the whole batch, so the
 numbers are those of one process but for rounding (and for dropout, which DeepLab has); statistics of the parts would be
-those of a smaller batch. Every process tests the whole network. The first stores finished runs where `make figures` and
-sweeps find them.
+those of a smaller batch. Every process tests the whole network. The command stores finished runs of the first where
+`make figures` and sweeps find them.
 """
 
 import torch

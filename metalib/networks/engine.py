@@ -47,7 +47,12 @@ def sgd(network, config):
 
 
 def batches(config, count):
-    """Image indices of every step, a list of arrays (batch,), each epoch in an order of its own; and the steps an epoch."""
+    """Image indices of every step, a list of arrays (batch,), each epoch in an order of its own; and the steps an epoch.
+
+    ValueError: fewer images, `count`, than a batch has.
+    """
+    if count < config.batch:
+        raise ValueError(f"batch is {config.batch}, there are {count} images to train on: choose a smaller batch")
     # Paper: silent on the last, incomplete batch; it is left out here.
     rng = np.random.default_rng(config.seed)
     per_epoch = count // config.batch

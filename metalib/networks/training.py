@@ -112,8 +112,6 @@ def _check_data(config, sets, noisy):
     batch, data = config.batch, sets["train"]
     if batch < distributed.size():
         raise ValueError(f"batch is {batch}, fewer than the {distributed.size()} processes: choose a larger batch")
-    if batch > len(data.ids):
-        raise ValueError(f"batch is {batch}, the training set has {len(data.ids)} images: choose a smaller batch")
     for split, of in sets.items() if data.classes == 2 else [("train", data)]:
         absent = [label for label in range(of.classes) if not any((mask == label).any() for mask in of.labels)]
         if absent:

@@ -50,7 +50,10 @@ def standard_error(labels, window_px, label=1, kernel="box"):
 
 
 def predict(clean, matrix, window_px, label=1, kernel="box"):
-    """Eq. 7: the density of `label` expected when clean labels (H, W) pass through a transition matrix (M, M)."""
+    """Eq. 7: the density of `label` expected when clean labels (H, W) pass through a transition matrix (M, M).
+
+    Returns a `Prediction` in 1/px^2. ValueError: clean labels that are no classes of the matrix, a label that it never gives.
+    """
     # Paper: Lemma 1 calls the sampling error a constant delta; it is binomial, and varies with the place.
     matrix = check_matrix(matrix)
     check(clean, len(matrix))
@@ -80,6 +83,7 @@ def distance(first, second, window_px, label=1):
     """Total variation distance, in [0, 1], between the densities of `label` in two sets of labels (N, H, W).
 
     Each set is one density over all its images, so that an image without the label counts as empty, not as undefined.
+    ValueError: shapes that differ, a set without the label, a window that does not fit into an image.
     """
     # Paper: Theorem 1 speaks of "more perturbation" without a measure; this one is ours.
     if np.shape(first) != np.shape(second) or np.ndim(first) != 3:

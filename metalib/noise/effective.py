@@ -60,7 +60,7 @@ def effective_share(p):
 
 
 def flip_of_share(share):
-    """The flip probability in (0, 0.5) of an effective share > 0; inverse of `effective_share`."""
+    """The flip probability in (0, 0.5) of an effective share > 0; inverse of `effective_share`. ValueError for others."""
     if not isinstance(share, Real) or not share > 0:
         raise ValueError(f"share is {share!r}, expected a number above 0")
     return (1 - np.sqrt(share / (1 + share))) / 2
@@ -70,7 +70,7 @@ def squared_correlation(matrix, prior):
     """Squared correlation of the clean with the noisy label of two classes, in [0, 1]; 0 where the rank is one.
 
     It is the share of the noisy label's variance that the clean label explains. For symmetric flips of two equally
-    frequent classes it is (1 - 2p)^2, and r / (1 - r) is their `effective_share`.
+    frequent classes it is (1 - 2p)^2, and r / (1 - r) is their `effective_share`. ValueError for more than two classes.
     """
     matrix = transition.check_matrix(matrix)
     prior = transition.check_prior(prior, matrix)

@@ -53,7 +53,10 @@ def make(recipe, labels, rng, *, classes=2, exact=False, one_sided=False):
 
 
 def make_all(recipe, labels, ids, seed, **choices):
-    """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone."""
+    """`make` for each of the labels (N, H, W), with random numbers that depend on seed, id (N,) and recipe alone.
+
+    Returns uint8 (N, H, W). ValueError as of `make`, and where labels and ids are not as many.
+    """
     if len(ids) != len(labels):
         raise ValueError(f"{len(labels)} labels have {len(ids)} ids: give one for each")
     noisy = np.empty(labels.shape, np.uint8)
@@ -65,7 +68,7 @@ def make_all(recipe, labels, ids, seed, **choices):
 def parse(recipe):
     """`"rcl_flip:0.45"` -> `("rcl_flip", 0.45)`; `rcl_matrix` has the rows of a transition matrix, as tuples.
 
-    PCL takes a number of passes (1 when left out), CL and skeleton take none.
+    PCL takes a number of passes (1 when left out), CL and skeleton take none. ValueError names the known forms.
     """
     name, _, text = str(recipe).partition(":")
     if name not in RECIPES:
@@ -105,7 +108,7 @@ def matrix(recipe, classes=2, *, one_sided=False):
         return transition.random_matrix(value)
     if name == "cl" or (name == "rcl_sample" and not one_sided):
         return np.eye(classes)
-    raise ValueError(f"recipe {recipe!r} has no transition matrix for {classes} classes: use noise.transition.estimate")
+    raise ValueError(f"recipe {recipe!r} has no transition matrix for {classes} classes: use noise.estimate")
 
 
 def of_matrix(matrix):
@@ -125,6 +128,7 @@ def sample(labels, keep, rng, *, classes=2, exact=False, one_sided=False):
 
     exact: ceil(keep * n) of the n pixels of each class are kept, without replacement.
     one_sided, two classes: foreground that is not kept becomes background, and all background is kept.
+    ValueError: labels that are no class ids, a share outside [0, 1], one_sided sampling of several classes.
     """
     # Paper: unsampled pixels are excluded; `one_sided` is what the official code does instead.
     check(labels, classes)
@@ -144,6 +148,7 @@ def flip(labels, p, rng, *, classes=2, exact=False):
     """RCL by flipping: each pixel moves with probability `p` to one of the other classes, chosen uniformly.
 
     exact: floor(p * n) of the n pixels of each class move.
+    ValueError: labels that are no class ids, or a p outside [0, 1].
     """
     check(labels, classes)
     _checks.rng(rng)

@@ -25,7 +25,8 @@ def replacement_matrix(share, by):
     """A `share` of the labels is replaced by draws from class fractions `by` (M,): (1 - share) I + share 1 by^T.
 
     Its rank is full below share = 1, its eigenvalues are 1 and 1 - share. `by` = (1/2, 1/2) makes symmetric flips of
-    share / 2; one class alone makes noise that only ever adds to that class.
+    share / 2; one class alone makes noise that only ever adds to that class. ValueError: a share outside [0, 1], or
+    fractions that do not sum to one.
     """
     by = np.asarray(by, dtype=float)
     if by.ndim != 1:
@@ -53,7 +54,10 @@ def check_matrix(matrix):
 
 
 def estimate(clean, noisy, classes=2):
-    """Relative frequency of noisy classes (columns) given the clean class (rows), over pixels where neither is IGNORE."""
+    """Relative frequency (M, M) of noisy classes (columns) given the clean one (rows), over pixels where neither is IGNORE.
+
+    clean, noisy: uint8 of one shape. ValueError: shapes that differ, ids that are no class, a class that does not occur.
+    """
     counts = _labels.confusion_matrix(clean, noisy, classes)
     absent = np.flatnonzero(counts.sum(axis=1) == 0)
     if len(absent):
@@ -73,7 +77,7 @@ def eigenvalues(matrix):
 
 
 def prior(labels, classes=2):
-    """Fraction of each class (M,) among the pixels that are not IGNORE."""
+    """Fraction of each class (M,) among the pixels that are not IGNORE; ValueError where all are."""
     _labels.check(labels, classes)
     counts = np.bincount(np.ravel(labels), minlength=256)[:classes]
     if not counts.any():
@@ -97,6 +101,7 @@ def information(matrix, prior):
 
 
 def check_prior(prior, matrix):
+    """Class fractions as float64 (M,); ValueError unless they are as many as the matrix has classes, and sum to one."""
     prior = np.asarray(prior, dtype=float)
     if prior.shape != (len(matrix),) or np.any(prior < 0) or not np.isclose(prior.sum(), 1):
         raise ValueError(f"prior must be {len(matrix)} fractions that sum to one, got {prior}")

@@ -1,4 +1,7 @@
-"""From a notebook's name to its numbers: the runs behind it, computed once, in parallel, and recorded."""
+"""From a notebook's name to its numbers: the runs behind it, computed once, in parallel, and recorded.
+
+Beside it `checks`, for parameters of notebooks, and `cache_folder`.
+"""
 
 from metalib import _checks as checks
 from metalib import _face

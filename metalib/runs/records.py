@@ -61,7 +61,7 @@ def pack(ids):
 
 
 def unpack(text):
-    """The class ids (H, W) uint8 behind a text of `pack`."""
+    """The class ids (H, W) uint8 behind a text of `pack`; ValueError where it is cut or holds no class ids."""
     shape, _, packed = text.partition(":")
     try:
         height, width = map(int, shape.split("x"))

@@ -48,8 +48,6 @@ def fit(images, config, *, clean=None, device=None, progress=False):
     start, device = time.perf_counter(), torch.device(device or engine.default_device())
     check(config)
     standard = standardise.standardise_grey(images)
-    if len(standard) < config.batch:
-        raise ValueError(f"batch is {config.batch}, there are {len(standard)} images: choose a smaller batch")
     targets = RunLabels(standard, config, clean)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)

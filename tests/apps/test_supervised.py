@@ -49,6 +49,12 @@ def test_noise_reaches_the_labels_and_an_empty_recipe_is_named(discs, monkeypatc
         supervised.fit(images, masks, config, "rcl_sample:0", device="cpu")
 
 
+def test_fewer_images_than_a_batch_are_named(discs):
+    images, masks = discs
+    with pytest.raises(ValueError, match="batch is 4, there are 3 images to train on: choose a smaller batch"):
+        supervised.fit(images[:3], masks[:3], preset("improved", **CHOICES), device="cpu")
+
+
 def test_a_training_that_diverges_is_named(discs):
     images, masks = discs
     config = preset("improved", **CHOICES | dict(lr=1e30, epochs=8))

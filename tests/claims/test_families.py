@@ -5,6 +5,7 @@ import pytest
 from small_world import SEEDS, decided, world
 
 from metalib.claims import families
+from metalib.runs import run_files
 
 PAPER = {"cl": 90, "rcl_sample:0.1": 89, "rcl_flip:0.45": 85, "pcl_skeleton": 75, "rl:0.5": 48}
 
@@ -37,6 +38,9 @@ def test_the_order_of_the_families():
 def test_the_strongest_flips_stand_for_rcl():
     levels = PAPER | {"rcl_flip:0.49": 70}
     assert world(levels).strongest_flip() == "rcl_flip:0.49"
+    with pytest.raises(run_files.MissingRun, match="there is no run of flips yet"):
+        world({"cl": 80, "rcl_sample:0.1": 70}).strongest_flip()
+    assert world(levels | {"rcl_matrix:0.9 0.1; 0.3 0.7": 60}).recipes("rcl")[-1] == "rcl_matrix:0.9 0.1; 0.3 0.7"
     assert decided(families.order(world(levels)))["pcl_below_rcl"] == "fails"
     assert families.beyond_scale(world(levels)) == {}
     assert set(decided(families.beyond_scale(world(PAPER))).values()) == {"not tested"}

@@ -299,6 +299,20 @@ def test_a_few_images_of_a_real_set_stem_from_all_its_films(street):
     assert films == {"0001TP", "0006R0", "0016E5"}
 
 
+def test_a_real_set_and_the_folder_that_holds_it_keep_their_own_images(tmp_path):
+    where = tmp_path / "street"
+    for kind in ("images", "labels"):
+        (where / "train" / kind).mkdir(parents=True)
+    write_classes(where)
+    for number in range(12):
+        iio.imwrite(where / "train" / "images" / f"{number:02}.png", np.full((8, 8, 3), 20 * number, np.uint8))
+        iio.imwrite(where / "train" / "labels" / f"{number:02}.png", np.full((8, 8), number % 3, np.uint8))
+    mixed, first = (datasets.load(of, "train", tmp_path, limit=4) for of in ("street", where))
+    assert mixed.ids != first.ids
+    for found in (mixed, first):
+        np.testing.assert_allclose(found.images[:, 0, 0, 0] * 255, [20 * int(name) for name in found.ids], rtol=1e-6)
+
+
 ER = {"train": 157, "val": 28, "test": 38}
 
 

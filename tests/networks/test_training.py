@@ -281,7 +281,7 @@ def test_noise_depends_on_seed_image_and_recipe_alone(monkeypatch):
     [
         ({"recipe": "rcl"}, "unknown recipe 'rcl'"),
         ({"model": "vnet"}, "unknown model 'vnet'"),
-        ({"batch": 9}, "batch is 9, the training set has 8 images"),
+        ({"batch": 9}, "batch is 9, there are 8 images to train on: choose a smaller batch"),
         ({"size": 40}, "images of 40x40 px do not fit the network"),
         ({"epochs": 0}, "epochs is 0, expected a whole number, at least 1"),
         ({"tests": 0}, "tests is 0, expected a whole number, at least 1"),

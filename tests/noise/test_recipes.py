@@ -297,7 +297,7 @@ def test_the_matrix_of_a_recipe_is_what_its_labels_show(recipe, rng):
 
 
 def test_perturbed_labels_have_no_matrix_of_their_own():
-    with pytest.raises(ValueError, match=r"'pcl_dilation' has no transition matrix.*use noise.transition.estimate"):
+    with pytest.raises(ValueError, match=r"'pcl_dilation' has no transition matrix.*use noise.estimate"):
         recipes.matrix("pcl_dilation")
 
 

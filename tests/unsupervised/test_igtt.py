@@ -293,7 +293,7 @@ def test_a_last_step_that_diverges_is_named(lr):
     [
         (np.zeros((8, 3, 32, 32)), r"images have shape \(8, 3, 32, 32\), .*average the channels"),
         (np.zeros((8, 32, 32)), r"images have shape \(8, 32, 32\), expected \(N, 1, H, W\)"),
-        (IMAGES[:3], "batch is 4, there are 3 images: choose a smaller batch"),
+        (IMAGES[:3], "batch is 4, there are 3 images to train on: choose a smaller batch"),
         (np.where(np.arange(8)[:, None, None, None] == 5, 0.2, IMAGES), "image 5 is constant"),
         (
             np.where(np.arange(8)[:, None, None, None] == 6, np.nan, IMAGES),
