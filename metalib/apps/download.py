@@ -15,7 +15,8 @@ import pooch
 from tqdm import tqdm
 
 from metalib import _files
-from metalib.data import datasets, image_files
+from metalib.data import image_files
+from metalib.data.folders import SPLITS
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"
 # Not computed here, where the archive was out of reach, but recorded alike by unrelated projects on GitHub: for this
@@ -97,7 +98,7 @@ def split_ids(ids):
     """{split: ids} of 70, 10 and 20 percent in sorted order; 334 ids become 234, 33 and 67."""
     ids = sorted(ids)
     first, second = round(0.7 * len(ids)), round(0.8 * len(ids))
-    return dict(zip(datasets.SPLITS, (ids[:first], ids[first:second], ids[second:]), strict=True))
+    return dict(zip(SPLITS, (ids[:first], ids[first:second], ids[second:]), strict=True))
 
 
 def _open(archive):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from metalib.data import unsplit
 from metalib.diagnosis import clean_masks, learnability, structure
-from metalib.noise import effective, transition
+from metalib.noise import transition
 
 KINDS = ("clean", "flipped", "perturbed boundary", "skeleton-like", "misnamed", "inverted", "random")
 _CLEAN = 0.01  # share of wrong pixels that counts as clean: two annotators of one image differ by more
@@ -110,7 +110,7 @@ def _expected(counts, against, model):
     else:
         mode, signal, bias = learnability.MODES[1], against.signal, against.bias
         reached = against.argmax_score, against.decoded_score
-    effective_px = float(effective.effective_px(counts.labelled.sum(), signal))
+    effective_px = structure.effective_px(counts, signal)
     expected, decoded = (float(model.predict(effective_px, bias, of)) for of in reached)
     low, high = model.interval(expected, mode)
     return dict(

@@ -23,7 +23,7 @@ from metalib import _files
 from metalib._labels import IGNORE
 from metalib.data import datasets
 from metalib.diagnosis import clean_masks, structure
-from metalib.noise import designs, effective, recipes
+from metalib.noise import designs, recipes
 from metalib.runs import records, results
 
 NOTEBOOK = "08_label_diagnosis"
@@ -251,7 +251,7 @@ def _features(config):
         classes=data.classes,
         images=len(noisy),
         alone=structure.effective_px(counts),
-        effective=float(effective.effective_px(counts.labelled.sum(), against.signal)),
+        effective=structure.effective_px(counts, against.signal),
         bias=against.bias,
         argmax_score=against.argmax_score,
         wrong=against.wrong,

@@ -171,13 +171,15 @@ def certain_share(counts):
     return float(np.clip(found[sure.argmax()], 0, 1 - CURVED)) if sure.any() else 0.0
 
 
-def effective_px(counts):
+def effective_px(counts, structured=None):
     """Effective pixels of the labels: labelled pixels times the signal-to-noise ratio of one.
 
+    structured: the structured share of their variance; by default `certain_share`, from the labels alone.
     That ratio is structured over unstructured variance: for two balanced classes it is `noise.effective.effective_share(p)`,
     and 4f(1 - f) times it where one class has the share f. No more than 1 / CURVED of it can be told from clean labels.
     """
-    return float(effective.effective_px(counts.labelled.sum(), certain_share(counts)))
+    structured = certain_share(counts) if structured is None else structured
+    return float(effective.effective_px(counts.labelled.sum(), structured))
 
 
 def thin_share(counts):

@@ -98,6 +98,11 @@ class Results(NamedTuple):
         """Pooled test Dice, in [0, 1], of a mask that is foreground everywhere: the floor of `dice_best` (two classes)."""
         return metrics.all_foreground_dice(self.runs[name]["foreground"])
 
+    @property
+    def is_papers_set(self):
+        """Whether these are the main runs on the paper's ER set, or on the one that stands for it here."""
+        return not self.prefix and self.config.get("data", "er-like") in ("er", "er-like")
+
     def recipes(self, family):
         """The recipes of a label family, "cl", "rcl", "pcl" or "rl", that the grid holds."""
         kinds = {name: name.partition(":")[0] for name in self.runs}  # what stands behind the colon may hold blanks

@@ -126,8 +126,9 @@ def table(results, rows=None):
     }
     plain = pd.DataFrame(constant, list(_COLUMNS)[:4]).T.map("{:.1f}".format)
     found = pd.concat([plain, pd.DataFrame(cells)]).fillna("")
-    beside = not results.prefix and not rows and results.config.get("data", "er-like") in ("er", "er-like")
-    return found if not beside else found.assign(**{"paper, ER": [PAPER.get(row, "") for row in found.index]})
+    if rows or not results.is_papers_set:
+        return found
+    return found.assign(**{"paper, ER": [PAPER.get(row, "") for row in found.index]})
 
 
 def _cell(values):
