@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from metalib.claims.verdicts import Verdict, not_tested
-from metalib.diagnosis import learnability
+from metalib.diagnosis import learnability, structure
 
 AIM = 0.9  # rank correlation between predicted and trained
 LEAST_PAIRS = 30  # held-out pairs, below which a rank correlation is not worth a verdict
@@ -133,7 +133,7 @@ def _spearman(first, second):
 
 def _spread(low, high):
     """Standard deviation that goes with a 95% interval, as text."""
-    return f"{(high - low) / 3.92:.2g}"
+    return f"{(high - low) / (2 * structure.Z95):.2g}"
 
 
 def _seeds(pairs):

@@ -169,7 +169,7 @@ def load(path=None):
 
 def is_embedded(row):
     """Was a statement measured on images that this project draws?"""
-    return row["data"].endswith("-like") or row["data"] == "circle"
+    return datasets.is_embedded(row["data"]) or row["data"] == "circle"
 
 
 def is_real(row):
@@ -196,13 +196,13 @@ def _markdown_of(notebook, profile, rows):
     for name in dict.fromkeys(row["id"] for side in shown for row in side):
         found = [next((row for row in side if row["id"] == name), None) for side in shown]
         about = next(row for row in found if row)
-        lines.append([about["claim"], about["paper"], *(cell for row in found for cell in cells(row))])
+        lines.append([about["claim"], about["paper"], *(cell for row in found for cell in _cells(row))])
     absent = [f"\n**not tested** on {name}: {side[0]['reason']}" for name, side in sides.items() if side not in shown]
     title = f"**[{notebook}](notebooks/{notebook}.ipynb)**, {profile}\n"
     return "\n".join([title, records.markdown_table(head, lines), *absent])
 
 
-def cells(row):
+def _cells(row):
     """Two cells of a table for a row, or none: what was measured, and the verdict, with its reason unless it holds."""
     if row is None:
         return "", ""

@@ -25,7 +25,7 @@ SMALLEST_WINDOW_PX = 2
 # Runs of a class one pixel long make lambda^2 too small: by at most this share on the clean masks of all our sets (measured
 # in the tests), which the interval takes in.
 CURVED = 0.02
-Z95 = 1.96
+Z95 = 1.96  # rounded, as it is in the records
 # Standard errors from zero from which a number is taken to be there. One more than the usual three, as half a dozen windows
 # are looked at, and sums over few of them have long tails.
 ERRORS = 4

@@ -165,3 +165,10 @@ def test_a_report_saves_all_and_shows_what_was_measured(monkeypatch):
         ("er-like", "quick", "holds"),
         ("mito-like", "quick", "holds"),
     ]
+
+
+@pytest.mark.parametrize("data", ["er-like", "street-like-3", "circle"])
+def test_every_set_that_is_drawn_here_counts_as_drawn(data):
+    row = {"data": data, "seeds": 3}
+    assert verdicts.is_embedded(row)
+    assert not verdicts.is_real(row)
