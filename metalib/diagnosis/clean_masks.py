@@ -28,9 +28,9 @@ class Comparison(NamedTuple):
     """Noisy against clean labels of the same pixels, K classes.
 
     masks, pixels: how many were compared; prior (K,): shares of the clean classes; matrix (K, K): estimated transition
-    matrix, NaN in the rows of classes that the clean masks lack; rank: of the other rows, up to the noise of the estimate; wrong: share of wrong pixels; information:
-    bits per labelled pixel; eigenvalue: (trace - 1) / (K - 1) and its standard error, lambda of uniform flips, negative
-    where classes are swapped; wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary;
+    matrix, NaN in the rows of classes that the clean masks lack; rank: of the other rows, up to the noise of the estimate;
+    wrong: share of wrong pixels; information: bits per labelled pixel; eigenvalue: (trace - 1) / (K - 1) and its standard
+    error, lambda of uniform flips, negative where classes are swapped; wrong_by_distance (LEVELS,): share of wrong pixels 1, 2, ... px from the clean boundary;
     shift_px: pixels that are wrong beyond the lowest rate that their class has at any distance, per px of boundary, 0 where
     `boundary` is; between, boundary: shares of the variance of the labels; structured: `structure.structured_share` of the
     same pixels.
@@ -136,8 +136,9 @@ def compare(clean, noisy, classes):
 
 
 def argmax_answers(matrix, doubt=1e-9):
-    """The most frequent label of each class of a matrix (K, K), (K,) int; its own where that is less frequent by no more than `doubt`, (K,) or a float.
+    """The most frequent label of each class of a matrix (K, K), (K,) int.
 
+    Its own where that is less frequent by no more than `doubt`, (K,) or a float.
     Classes are one to the network, and get the answer of the first, where their rows surely differ by less than half of
     what the most frequent label stands out by.
     """

@@ -33,7 +33,8 @@ class Diagnosis(NamedTuple):
     px, `structure.Estimate` of each, and by_chance (W,) its error for labels without structure; structured: share of the
     variance that is structure; effective_px of all masks; bits: information an image has about its clean mask;
     against: `clean_masks.Comparison`, None without clean masks; expected, low, high: learnability and its interval; decoded:
-    the same of answers decoded by the matrix, nan without clean masks; more: how many times as many images reach `learnability.GOAL` (inf: none do).
+    the same of answers decoded by the matrix, nan without clean masks; more: how many times as many images reach
+    `learnability.GOAL` (inf: none do).
     """
 
     kind: str

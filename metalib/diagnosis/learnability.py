@@ -44,9 +44,10 @@ _SAME_LABELS = ("data", "size", "train", "recipe", "exact", "one_sided")
 class Pair(NamedTuple):
     """A recipe and a data set: what networks reached (mean over seeds), and what their labels show.
 
-    trained, spread: learnability measured, mean and standard deviation over so many seeds; alone, effective: effective pixels by
-    the labels alone and with clean masks; bias, argmax_score, wrong: see `clean_masks.Comparison`; flipped: true flip probability,
-    nan where the labels are no flips; found, low, high: `structure.flip_probability`; fit: is the model fitted to it?
+    trained, spread: learnability measured, mean and standard deviation over so many seeds; alone, effective: effective
+    pixels by the labels alone and with clean masks; bias, argmax_score, wrong: see `clean_masks.Comparison`; flipped: true
+    flip probability, nan where the labels are no flips; found, low, high: `structure.flip_probability`; fit: is the model
+    fitted to it?
     """
 
     notebook: str

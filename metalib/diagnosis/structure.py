@@ -174,8 +174,8 @@ def certain_share(counts):
 def effective_px(counts, structured=None):
     """Effective pixels of the labels: labelled pixels times the signal-to-noise ratio of one.
 
-    structured: the structured share of their variance; by default `certain_share`, from the labels alone.
-    That ratio is structured over unstructured variance: for two balanced classes it is `noise.effective.effective_share(p)`,
+    structured: the share of their variance that has structure; by default `certain_share`, from the labels alone.
+    The ratio is structured over unstructured variance: for two balanced classes it is `noise.effective.effective_share(p)`,
     and 4f(1 - f) times it where one class has the share f. No more than 1 / CURVED of it can be told from clean labels.
     """
     structured = certain_share(counts) if structured is None else structured

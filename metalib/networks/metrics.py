@@ -18,7 +18,8 @@ def evaluate(scores, labels, threshold=None):
 
     Returns a dict of floats. Pooled over all pixels: `dice_half`, `acc` (threshold 0.5), `dice_best`,
     `threshold_best` (the best threshold on these very labels: an oracle on test data), `auc`, and `balanced`, the balanced
-    accuracy (TPR + TNR) / 2 at threshold 0.5, which is the AUC of that hard mask; with `threshold` also `dice_at`, `acc_at`. The same with `_image` at the end: the mean over images (`dice_best_image`: one shared threshold).
+    accuracy (TPR + TNR) / 2 at threshold 0.5, which is the AUC of that hard mask; with `threshold` also `dice_at`,
+    `acc_at`. The same with `_image` at the end: the mean over images (`dice_best_image`: one shared threshold).
     ValueError: shapes differ, scores are not finite, labels hold other values or no known pixel.
     """
     scores, labels = _check(scores, labels)

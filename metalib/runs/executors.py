@@ -37,7 +37,10 @@ class Processes:
 
 
 class Cluster:
-    """Workers of a Dask cluster; `count` limits the runs under way. Methods as of `Processes`, and `submit` as of an executor."""
+    """Workers of a Dask cluster; `count` limits the runs under way.
+
+    Methods as of `Processes`, and `submit` as of an executor.
+    """
 
     def __init__(self, client, count=None):
         self.client, self.count = client, count
