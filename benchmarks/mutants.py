@@ -1,8 +1,8 @@
 """Which faults do the tests find? `python -m benchmarks.mutants noise networks unsupervised claims --count 200`.
 
 From each room it draws places at which Cosmic Ray (`.venv/bin/python -m pip install -e ".[mutants]"`) knows a one-line
-fault; each fault is put into a copy of the project, where the tests of the room run. Faults that none of them finds are
-printed as diffs. Run by hand: on two cores it takes about an hour.
+fault; each fault is put into a copy of the project, where the tests of the room run, and those of wrong input. Faults
+that none of them finds are printed as diffs. Run by hand: on two cores it takes about an hour.
 """
 
 import argparse
@@ -83,8 +83,8 @@ def survives(fault, folder):
 
 
 def _passes(copy, path):
-    """Whether the tests of a file, then of its room, pass in a copy of the project: in a fork, see IMPORTED."""
-    room = f"tests/{path.parent.name}"
+    """Whether the tests of a file, of its room, and of wrong input pass in a copy of the project: in a fork, see IMPORTED."""
+    tests = (f"tests/{path.parent.name}", "tests/test_errors.py")
     if not (child := os.fork()):
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
@@ -93,10 +93,10 @@ def _passes(copy, path):
         os.environ |= {"PYTHONPATH": str(copy), "TQDM_DISABLE": "1"}
         sys.path.insert(0, str(copy))
         sys.dont_write_bytecode = True
-        own = Path(room, f"test_{path.name}")
+        own = Path(tests[0], f"test_{path.name}")
         choices = ["-x", "-q", "-m", "not processes", "-p", "no:cacheprovider", "--hypothesis-profile=found"]
         choices += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
-        os._exit(pytest.main([*([str(own)] if own.exists() else []), room, *choices]))
+        os._exit(pytest.main([*([str(own)] if own.exists() else []), *tests, *choices]))
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)

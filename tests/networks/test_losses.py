@@ -135,8 +135,9 @@ def test_soft_iou_is_its_formula_over_images_and_over_the_batch(power):
     both = [(p[i] * y[i])[known[i]].sum() for i in range(3)]
     either = [(p[i] ** power + y[i] - p[i] * y[i])[known[i]].sum() for i in range(3)]
     by_image = np.mean([1 - b / e for b, e in zip(both, either, strict=True)])
-    assert losses.soft_iou(logits, targets, power).item() == pytest.approx(by_image, rel=1e-5)
-    by_batch = losses.soft_iou(logits, targets, power, over="batch").item()
+    given = () if power == 1 else (power,)  # Eq. 6, by default
+    assert losses.soft_iou(logits, targets, *given).item() == pytest.approx(by_image, rel=1e-5)
+    by_batch = losses.soft_iou(logits, targets, *given, over="batch").item()
     assert by_batch == pytest.approx(1 - sum(both) / sum(either), rel=1e-5)
 
 

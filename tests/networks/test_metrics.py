@@ -47,6 +47,14 @@ def test_tied_scores_of_single_precision_reach_their_best_dice_at_its_threshold(
     assert metrics.evaluate(scores, truth, found["threshold_best"])["dice_at"] == pytest.approx(search)
 
 
+@pytest.mark.parametrize("first", [1, 40_000, 65_535])
+def test_the_best_threshold_lies_just_under_the_scores_it_keeps(first):
+    scores = np.arange(65536.0).reshape(1, 256, 256)
+    truth = (scores >= first).astype(np.uint8)
+    threshold = metrics.evaluate(scores, truth)["threshold_best"]
+    assert first - 1e-6 < threshold < first
+
+
 def test_a_range_near_zero_is_no_trouble(rng):
     _, truth = example(rng)
     scores = (1e-36 * (truth + 0.8 * rng.random(truth.shape))).astype(np.float32)
@@ -144,8 +152,8 @@ def test_scores_without_structure_reach_the_all_foreground_dice():
 
 def test_an_empty_mask_met_by_an_empty_prediction_counts_as_right():
     empty = np.zeros((1, 4, 4), np.uint8)
-    found = metrics.evaluate(np.full(empty.shape, 0.1), empty)
-    assert found["dice_half"] == 1.0
+    found = metrics.evaluate(np.linspace(0, 0.25, 16).reshape(empty.shape), empty)
+    assert (found["dice_half"], found["dice_best"], found["threshold_best"]) == (1.0, 1.0, 0.25)
     assert np.isnan(found["auc"])
 
 
@@ -210,6 +218,11 @@ def test_a_change_of_level_and_spread_is_found(place, seed):
     rng = np.random.default_rng(seed)
     curve = np.concatenate([rng.normal(0.7, 0.1, place), rng.normal(0.4, 0.005, 30 - place)])
     assert abs(metrics.change_point(curve) - place) <= 2
+
+
+def test_a_curve_changes_three_values_from_either_end():
+    assert metrics.change_point([0, 0, 0, 1, 1, 1, 1, 1]) == 3
+    assert metrics.change_point([0, 0, 0, 0, 0, 1, 1, 1]) == 5
 
 
 def test_curves_too_short_for_a_change_point_are_refused():

@@ -40,6 +40,15 @@ def test_deeplab_has_the_output_stride_and_rates_of_the_paper():
     assert network.encoder(torch.zeros(1, 1, 64, 64))[-1].shape[-1] == 64 // 16
 
 
+@pytest.mark.parametrize("name", ["deeplabv3_light", "deeplabv3plus_light"])
+def test_a_light_deeplab_has_the_convolutions_of_a_resnet_10(name):
+    layers = models.build(name, width=8).encoder.modules()
+    kernels = [layer.kernel_size[0] for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    assert sorted(kernel for kernel in kernels if kernel > 1) == [3] * 8 + [
+        7
+    ]  # beside 1x1 shortcuts; the tenth layer classifies
+
+
 @pytest.mark.parametrize(("name", "width"), LIGHT.items())
 def test_every_weight_takes_part_and_starts_small(name, width):
     network = models.build(name, width=width)

@@ -142,7 +142,20 @@ def test_the_full_ac_network_has_the_weights_of_its_description():
     # the stem, in each block 9 C 2C weights, five times (2C)^2 and the biases, and the head
     stem, head = 9 * 64 + 64 + 2 * 64, 2 * 512 + 2
     blocks = sum(9 * c * 2 * c + 5 * (2 * c) ** 2 + 6 * 2 * c for c in (64, 128, 256))
-    assert sum(p.numel() for p in ac.AutoregressiveNet().parameters()) == stem + blocks + head
+    assert _weights(ac.AutoregressiveNet()) == stem + blocks + head
+
+
+def test_by_default_the_full_network_is_trained_long_and_slowly(discs, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        ac, "_inform", lambda network, learned, *settings: trained.append((_weights(network), *settings))
+    )
+    ac.scores(discs[0], discs[0])
+    assert trained == [(_weights(ac.AutoregressiveNet()), 10, 20, 24, 4e-5)]  # displacement, epochs, batch, rate
+
+
+def _weights(network):
+    return sum(p.numel() for p in network.parameters())
 
 
 def _information(first, second, reach):

@@ -240,8 +240,8 @@ def test_meta_structures_stay_near_the_skeleton_and_follow_their_seed(mask, radi
 @given(mask=masks, seed=seeds)
 def test_without_steps_and_with_all_pixels_the_source_comes_back(mask, seed):
     for exact in (False, True):
-        for skeleton, source in [(True, skeletonize(mask)), (False, mask)]:
-            found = extract_meta_structure(mask, 0, 1, np.random.default_rng(seed), skeleton=skeleton, exact=exact)
+        for choices, source in [({}, skeletonize(mask)), ({"skeleton": False}, mask)]:
+            found = extract_meta_structure(mask, 0, 1, np.random.default_rng(seed), exact=exact, **choices)
             np.testing.assert_array_equal(found, source)
 
 
