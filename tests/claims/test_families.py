@@ -54,6 +54,14 @@ def test_a_constant_loss():
     assert set(decided(families.constant_loss(world(PAPER, **against))).values()) == {"fails"}
 
 
+@pytest.mark.parametrize(("last", "verdict"), [(0.99, "holds"), (0.97, "fails")])
+def test_the_fall_of_a_loss_is_that_from_the_second_quarter_to_the_last(last, verdict):
+    steps = np.repeat([2.0, 1.0, 3.0, last], 10)
+    loss = {"loss": steps + np.arange(SEEDS)[:, None] / 1000}
+    made = world(PAPER, **{"rcl_flip:0.45": loss, "rl:0.5": loss})
+    assert decided(families.constant_loss(made))["loss_constant"] == verdict
+
+
 def test_convergence_is_slower_with_noise_and_most_with_deeplab():
     def dice(first):
         return {"dice_at": np.tile(np.linspace(first, 0.8, 6), (SEEDS, 1)) + np.arange(SEEDS)[:, None] / 1000}

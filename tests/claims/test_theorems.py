@@ -74,6 +74,12 @@ def test_the_window_law_holds_and_shows_faults(monkeypatch):
     assert decided(theorems.window_law(areas))["window_3"] == "fails"
 
 
+@pytest.mark.parametrize(("percent", "verdict"), [(89.5, "fails"), (90.5, "holds"), (109.5, "holds"), (110.5, "fails")])
+def test_the_window_law_holds_within_a_tenth_either_way(percent, verdict):
+    areas = {(0.3, 3): np.full(4, theory.law_area(0.3, 3) * percent / 100)}
+    assert decided(theorems.window_law(areas)) == {"window_3": verdict}
+
+
 @pytest.fixture
 def families():
     return theory.measure_families(3)
