@@ -19,6 +19,12 @@ def test_similar_labels_are_those_within_seven_points(prefix):
     assert [against[name] for name in names] == ["holds", "fails", "fails"]
 
 
+@pytest.mark.parametrize(("gap", "verdict"), [(6.5, "holds"), (7.5, "fails")])
+def test_the_margin_is_the_largest_gap_of_the_paper(gap, verdict):
+    stated = families.rcl(world({"cl": 90, "rcl_flip:0.45": 90 - gap}))
+    assert decided(stated) == {"cl_rcl_flip:0.45": verdict, "largest_gap": verdict}
+
+
 def test_clean_labels_that_vary_too_much_decide_nothing():
     shaky = world(PAPER)
     shaky.runs["cl"]["dice_at"] = shaky.runs["cl"]["dice_at"] - np.array([[0.0], [0.1], [0.0]])

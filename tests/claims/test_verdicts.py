@@ -39,7 +39,7 @@ def test_the_bounds_are_students():
 
 def test_equal_has_two_sides():
     values = np.array([90.0, 90.5, 91.0])
-    found = [verdicts.equal(values, values + shift, 3).verdict for shift in (-5, -1, 1, 5)]
+    found = [verdicts.equal(values, values + shift, 3).verdict for shift in (-3.5, -2.5, 2.5, 3.5)]
     assert found == ["fails", "holds", "holds", "fails"]
 
 
