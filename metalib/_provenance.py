@@ -9,7 +9,8 @@ from importlib.metadata import version
 from metalib._files import ROOT
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "segmentation-models-pytorch", "timm")
-_NEUTRAL = {"metalib._files", "metalib._provenance", "metalib._face"}  # they find and name, and compute no number
+# They find, name and start, and compute no number.
+_NEUTRAL = {"metalib._files", "metalib._provenance", "metalib._face", "metalib._processes"}
 
 
 def environment():

@@ -22,7 +22,7 @@ ORDER = (
     ("unsupervised",),
     ("networks",),
     ("data", "noise"),
-    ("_labels",),
+    ("_labels", "_processes"),
     ("_provenance", "_checks", "_face"),
     ("_files",),
 )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from metalib import _checks, _files, _provenance
 from metalib.data import cityscapes, folders, image_files, microscopy, streets
@@ -36,6 +37,7 @@ REAL = {
 }
 # Paper: the appendix with the split is not public; the embedded sets have as many images as the authors' ER set.
 EMBEDDED_COUNTS = REAL["er"].counts
+LONG_PIXELS = 2**22  # of a set: drawing them takes some seconds
 
 TURNS = (
     lambda x: x,
@@ -76,13 +78,14 @@ class Turned:
         return self[:].astype(dtype or np.float32, copy=False)
 
 
-def load(name_or_folder, split, root=None, *, size=None, limit=None):
+def load(name_or_folder, split, root=None, *, size=None, limit=None, each=map):
     """One split of an embedded set, of a real set under `root`, or of a folder.
 
     size: shorter side in px. An embedded set is drawn at this size (default 256; streets 128, twice as wide). Images of
     a folder are reduced to it by block means, binary masks by majority, class ids by one pixel of each block, so both
     sides must be a multiple by the same factor. limit: at most this many images: the first of a folder, a mix of a real
-    set. ValueError or FileNotFoundError name the set, the folder or the file, and what to do.
+    set. each: draws the images of an embedded set that is not stored yet, as `map` does, or in processes that of an executor.
+    ValueError or FileNotFoundError name the set, the folder or the file, and what to do.
     """
     _checks.one_of(split, SPLITS, "split")
     name = str(name_or_folder)
@@ -90,7 +93,8 @@ def load(name_or_folder, split, root=None, *, size=None, limit=None):
         if value is not None:
             _checks.whole(value, what, least)
     if is_embedded(name):
-        return _embedded(name, split, size, limit or EMBEDDED_COUNTS[split])
+        drawn = _embedded if each is map else _embedded.__wrapped__  # no executor is to be kept
+        return drawn(name, split, size, limit or EMBEDDED_COUNTS[split], each)
     read = cityscapes.read if name == "cityscapes" else partial(folders.read, source=REAL.get(name))
     draw, ids, names = read(folder(name, root), split, size=size, limit=limit)
     chosen = crc32(repr(ids).encode())  # a real set mixes its images, a folder of the same files does not
@@ -162,10 +166,10 @@ def is_embedded(name):
 
 
 @lru_cache(maxsize=32)
-def _embedded(name, split, size, count):
+def _embedded(name, split, size, count, each):
     names = streets.class_names(name) if name in streets.NAMES else folders.BINARY
     ids = tuple(f"{name}-{split}-{index}" for index in range(count))
-    return _stored(f"{name}-{split}-{size}-{count}", partial(_draw, name, split, size, count), ids, names)
+    return _stored(f"{name}-{split}-{size}-{count}", partial(_draw, name, split, size, count, each), ids, names)
 
 
 def _stored(name, draw, ids, names):
@@ -173,13 +177,18 @@ def _stored(name, draw, ids, names):
     return Dataset(np.moveaxis(images, -1, 1), masks, ids, len(names), names)
 
 
-def _draw(name, split, size, count):
-    """Image (H, W, C) and labels (H, W) of each."""
-    street, seed = name in streets.NAMES, SPLITS.index(split)
-    draw = partial(streets.render if street else microscopy.render, name, seed, size=size or (128 if street else 256))
-    for index in range(count):
-        image, mask = draw(index)
-        yield np.moveaxis(image_files.to_unit(image, name), 0, -1), mask
+def _draw(name, split, size, count, each):
+    """Image (H, W, C) and labels (H, W) of each, with a bar where they are many pixels."""
+    size = size or (128 if name in streets.NAMES else 256)
+    pictures = each(partial(_picture, name, split, size), range(count))
+    few = count * size**2 < LONG_PIXELS
+    yield from tqdm(pictures, desc=f"drawing {name}", total=count, unit="image", disable=few)
+
+
+def _picture(name, split, size, index):
+    render = streets.render if name in streets.NAMES else microscopy.render
+    image, mask = render(name, SPLITS.index(split), index, size)
+    return np.moveaxis(image_files.to_unit(image, name), 0, -1), mask
 
 
 def mapped(name, count, draw):

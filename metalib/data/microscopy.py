@@ -9,38 +9,42 @@ trained on these sets, and never after its results.
 from zlib import crc32
 
 import numpy as np
+from PIL import Image, ImageDraw
 from scipy import ndimage as ndi
 from scipy.spatial import Voronoi
-from skimage.draw import ellipse, line, polygon
+from skimage.draw import ellipse
 
-_BORDER_PX = 32  # structures are drawn on a larger canvas, so that none ends at the image border
+from metalib.data.fields import blurred, smooth_noise
+
+_BORDER_PX = 24  # structures are drawn on a larger canvas, so that none ends at the image border
 
 
 def render(name, seed, index, size=256):
     """Image number `index` of an embedded set: (image (size, size) uint16, mask (size, size) uint8 in {0, 1})."""
     rng = np.random.default_rng([seed, index, crc32(name.encode())])
-    canvas = size + 2 * _BORDER_PX
     draw, optics = SETS[name]
-    mask = draw(rng, canvas)
-    image = _microscope(mask, rng, **optics)
-    inside = slice(_BORDER_PX, -_BORDER_PX)
-    return image[inside, inside], mask[inside, inside].astype(np.uint8)
+    mask = draw(rng, size + 2 * _BORDER_PX)
+    inside = (slice(_BORDER_PX, -_BORDER_PX),) * 2
+    return _microscope(mask, inside, rng, **optics), mask[inside].astype(np.uint8)
 
 
 def _er_mask(rng, n):
     """Tubules along the ridges of a Voronoi diagram, bent by a smooth displacement, with sheets where they are dense."""
-    cells = Voronoi(rng.uniform(0, n, (int(n * n / rng.uniform(330, 620)), 2)))
-    tubules, sheets = np.zeros((n, n), bool), np.zeros((n, n), bool)
-    for ridge in cells.ridge_vertices:
-        if -1 not in ridge and rng.random() > 0.2:
-            _set(tubules, line(*np.round(np.clip(cells.vertices[ridge], -n, 2 * n)).astype(int).ravel()))
-    crowding = _smooth_noise(rng, n, 25)
-    for corners in (cells.vertices[region] for region in cells.regions if len(region) > 2 and -1 not in region):
-        y, x = np.clip(corners.mean(axis=0), 0, n - 1).astype(int)
-        if crowding[y, x] > 1 and rng.random() < 0.5:
-            _set(sheets, polygon(*corners.T, shape=(n, n)))
-    distance = _bend(ndi.distance_transform_edt(~(tubules | sheets)), rng, sigma_px=12, shift_px=2.2)
-    radius = np.clip(1.55 + 0.35 * _smooth_noise(rng, n, 15) + 0.15 * rng.normal(), 1.0, 2.6)
+    beyond = 12  # px: there cells have no neighbours, and lack tubules
+    cells = Voronoi(rng.uniform(-beyond, n + beyond, (int((n + 2 * beyond) ** 2 / rng.uniform(330, 620)), 2)))
+    canvas = Image.new("L", (n, n))
+    pen = ImageDraw.Draw(canvas)
+    ridges = np.array([ridge for ridge in cells.ridge_vertices if -1 not in ridge])
+    for ends in np.clip(cells.vertices[ridges[rng.random(len(ridges)) > 0.2]], -n, 2 * n):
+        pen.line(ends.ravel().tolist(), 1)
+    x, y = np.clip(cells.points, 0, n - 1).astype(int).T
+    dense = (smooth_noise(rng, (n, n), 25)[y, x] > 1) & (rng.random(len(x)) < 0.5)
+    for region in (cells.regions[of] for of in cells.point_region[dense]):
+        if -1 not in region:
+            pen.polygon(cells.vertices[region].ravel().tolist(), 1)
+    drawn = np.asarray(canvas) > 0
+    distance = _bend(ndi.distance_transform_edt(~drawn), rng, sigma_px=12, shift_px=2.2)
+    radius = np.clip(1.55 + 0.35 * smooth_noise(rng, (n, n), 15) + 0.15 * rng.normal(), 1.0, 2.6)
     return distance < radius
 
 
@@ -48,14 +52,13 @@ def _mito_mask(rng, n):
     """Bent rods, 3 to 6 px wide and 8 to 60 px long, crowded around one side of an empty nucleus."""
     mask = np.zeros((n, n), bool)
     centre, radius = rng.uniform(0.2, 0.8, 2) * n, rng.uniform(18, 34)
-    for _ in range(int(n * n / rng.uniform(420, 800))):
-        place = rng.normal(centre, 0.33 * n)
-        if np.hypot(*(place - centre)) > radius:
-            steps = rng.integers(8, 60)
-            angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.12, steps))
-            path = place + np.cumsum(np.stack([np.sin(angle), np.cos(angle)], axis=1), axis=0)
-            _set(mask, tuple(np.round(path).astype(int).T))
-    width = np.clip(1.9 + 0.3 * _smooth_noise(rng, n, 10) + 0.15 * rng.normal(), 1.3, 2.9)
+    places = rng.normal(centre, 0.33 * n, (int(n * n / rng.uniform(420, 800)), 2))
+    places = places[np.hypot(*(places - centre).T) > radius]
+    lengths, shape = rng.integers(8, 60, len(places)), (len(places), 60)
+    angles = rng.uniform(0, 2 * np.pi, len(places))[:, None] + np.cumsum(rng.normal(0, 0.12, shape), axis=1)
+    paths = places[:, None] + np.cumsum(np.stack([np.sin(angles), np.cos(angles)], axis=-1), axis=1)
+    _set(mask, np.round(paths[np.arange(60) < lengths[:, None]]).astype(int).T)
+    width = np.clip(1.9 + 0.3 * smooth_noise(rng, (n, n), 10) + 0.15 * rng.normal(), 1.3, 2.9)
     return ndi.distance_transform_edt(~mask) < width
 
 
@@ -71,43 +74,37 @@ def _nuc_mask(rng, n):
     return _bend(signed, rng, sigma_px=5, shift_px=1.2) > 0
 
 
-def _microscope(mask, rng, stain, spread, blur_px, haze, other_plane, offset, photons):
-    """16-bit camera image (H, W) of a mask.
+def _microscope(mask, inside, rng, stain, spread, blur_px, haze, other_plane, offset, photons):
+    """16-bit camera image of what lies `inside` a mask (n, n).
 
     stain and spread: variation of brightness inside an object and between objects; haze and other_plane: light from out
     of focus against that in focus; photons: range of the mean count at brightness 1.
     """
     n = len(mask)
     objects, count = ndi.label(mask)
-    staining = mask * np.clip(1 + stain * _smooth_noise(rng, n, 5), 0.25, 2.5)
-    staining *= rng.lognormal(0, spread, count + 1)[objects]
+    staining = mask * np.clip(1 + stain * smooth_noise(rng, (n, n), 5), 0.25, 2.5)
+    staining *= rng.lognormal(0, spread, count + 1).astype(np.float32)[objects]
     elsewhere = np.roll(staining[::-1], rng.integers(n), axis=1)  # another plane of the same specimen
-    light = ndi.gaussian_filter(staining, blur_px) + haze * ndi.gaussian_filter(staining, 9)
-    light += other_plane * ndi.gaussian_filter(elsewhere, 6) * np.clip(0.6 + 0.5 * _smooth_noise(rng, n, 25), 0, 2)
+    light = blurred(staining, (1, blur_px), (haze, 9))
+    light += other_plane * blurred(elsewhere, (1, 6)) * np.clip(0.6 + 0.5 * smooth_noise(rng, (n, n), 25), 0, 2)
     body = haze * rng.uniform(0.3, 1.6)  # of the cell
     light += body * _spot(n, rng.uniform(0.1, 0.9, 2), rng.uniform(0.1, 0.24))
     light = (light + offset) * (0.35 + 0.65 * _spot(n, rng.uniform(0.2, 0.8, 2), rng.uniform(0.45, 0.8)))
-    gain = rng.uniform(*photons)
-    counts = rng.poisson(light * gain) + rng.normal(0, 0.05 * gain, (n, n))
+    gain, seen = rng.uniform(*photons), light[inside].clip(0)
+    counts = rng.poisson(seen * gain) + rng.normal(0, 0.05 * gain, seen.shape)
     return np.clip(counts * (6000 / gain) + 1500, 0, 65535).astype(np.uint16)
-
-
-def _smooth_noise(rng, n, sigma_px):
-    """Gaussian random field (n, n) of mean near 0 and standard deviation 1."""
-    field = ndi.gaussian_filter(rng.normal(size=(n, n)), sigma_px, mode="wrap")
-    return field / field.std()
 
 
 def _bend(image, rng, sigma_px, shift_px):
     """The image displaced by a smooth random field of `shift_px` root mean square per axis."""
     n = len(image)
-    shift = [shift_px * _smooth_noise(rng, n, sigma_px) for _ in range(2)]
+    shift = [shift_px * smooth_noise(rng, (n, n), sigma_px) for _ in range(2)]
     return ndi.map_coordinates(image, np.mgrid[:n, :n] + shift, order=1, mode="reflect")
 
 
 def _spot(n, centre, sigma):
     """Gaussian spot (n, n) of height 1; centre (2,) and sigma as fractions of n."""
-    along = [np.exp(-((np.arange(n) / n - c) ** 2) / (2 * sigma**2)) for c in centre]
+    along = [np.exp(-((np.arange(n, dtype=np.float32) / n - c) ** 2) / (2 * sigma**2)) for c in centre]
     return np.outer(*along)
 
 

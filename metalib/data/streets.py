@@ -9,7 +9,9 @@ from zlib import crc32
 
 import numpy as np
 from scipy import ndimage as ndi
-from skimage.draw import ellipse, polygon
+from skimage.draw import polygon
+
+from metalib.data.fields import smooth_noise
 
 CLASSES = ("sky", "building", "road", "tree", "car", "pole")
 MERGED = {  # from the class ids above to the ids of a set
@@ -24,7 +26,7 @@ _SKIES = ((0.45, 0.64, 0.9), (0.6, 0.74, 0.9), (0.76, 0.8, 0.85), (0.6, 0.62, 0.
 _WALLS = ((0.43, 0.43, 0.44), (0.48, 0.37, 0.29), (0.62, 0.36, 0.29), (0.76, 0.69, 0.58), (0.5, 0.58, 0.66))
 _LEAVES = ((0.22, 0.34, 0.17), (0.33, 0.39, 0.18), (0.17, 0.26, 0.19), (0.46, 0.36, 0.19))
 _POLES = ((0.2, 0.2, 0.22), (0.42, 0.43, 0.44), (0.36, 0.27, 0.2), (0.68, 0.68, 0.66))
-_GRAIN = np.array([0.01, 0.05, 0.04, 0.22, 0.04, 0.03])  # texture by class, relative to brightness
+_GRAIN = np.float32([0.01, 0.05, 0.04, 0.22, 0.04, 0.03])  # texture by class, relative to brightness
 _NEAREST = 0.13  # distance |x - vanishing point| at which the street's far end closes
 
 
@@ -54,7 +56,7 @@ def render(name, seed, index, size=128):
 
 
 class _Scene:
-    """Image (H, 2 H, 3) float, about [0, 1], and labels (H, 2 H) uint8 of a street, painted back to front.
+    """Image (H, 2 H, 3) float32, about [0, 1], and labels (H, 2 H) uint8 of a street, painted back to front.
 
     A point at distance d beside the vanishing point (x0, y0) stands on the ground at y0 + slope d.
     """
@@ -62,37 +64,42 @@ class _Scene:
     def __init__(self, rng, size):
         self.size, self.slope = size, rng.uniform(0.24, 0.36)
         self.x0, self.y0 = rng.uniform(0.6, 1.4), rng.uniform(0.48, 0.6)
-        self.y, self.x = ((np.arange(n) + 0.5) / size for n in (size, 2 * size))
+        self.y, self.x = ((np.arange(n, dtype=np.float32) + 0.5) / size for n in (size, 2 * size))
         self.sky = _colour(rng, _SKIES)
-        fade = np.linspace(0, rng.uniform(0.1, 0.5), size)[:, None, None]  # paler towards the horizon
+        fade = np.linspace(0, rng.uniform(0.1, 0.5), size, dtype=np.float32)[:, None, None]  # paler towards the horizon
         self.image = np.broadcast_to(self.sky * (1 - fade) + 0.9 * fade, (size, 2 * size, 3)).copy()
         self.labels = np.full((size, 2 * size), _SKY, np.uint8)
 
     def paint(self, places, label, colour):
-        """Give pixels `places`, a mask (H, 2 H) or (rows, columns), a class and a colour (3,) or (pixels, 3)."""
+        """Give pixels `places`, a mask (H, 2 H) or an index, a class and a colour (3,), or one each."""
         self.labels[places], self.image[places] = label, colour
 
     def polygon(self, x, y, label, colour):
         corners = np.array([y, x]) * self.size - 0.5
         self.paint(polygon(*corners, self.labels.shape), label, colour)
 
-    def ellipse(self, x, y, rx, ry, label, colour):
-        centre, radii = np.array([y, x]) * self.size - 0.5, np.array([ry, rx]) * self.size
-        self.paint(ellipse(*centre, *radii, shape=self.labels.shape), label, colour)
+    def ellipses(self, x, y, rx, ry, label, colours):
+        """Paint ellipses one over the other: centres and radii (n,), colours (n, 3)."""
+        # All at once, and in their box alone: a scene has dozens of them.
+        rows, columns = _box(self.y, y, ry), _box(self.x, x, rx)
+        up, along = ((of - c[:, None]) / r[:, None] for of, c, r in ((self.y[rows], y, ry), (self.x[columns], x, rx)))
+        inside = up[:, :, None] ** 2 + along[:, None] ** 2 < 1  # (n, rows, columns)
+        some, last = inside.any(axis=0), len(x) - 1 - inside[::-1].argmax(axis=0)
+        self.labels[rows, columns][some], self.image[rows, columns][some] = label, colours[last[some]]
 
     def draw_ground(self, rng):
         """Road, pavement, dashed lines and the shadow of one side of the street."""
-        depth = np.maximum(self.y - self.y0, 1e-3)[:, None]
+        first = np.searchsorted(self.y, self.y0)
+        depth = np.maximum(self.y[first:] - self.y0, 1e-3)[:, None]
         lateral = (self.x - self.x0) * self.slope / depth  # -1 and 1 where the buildings stand
-        asphalt = np.full(3, rng.uniform(0.3, 0.52)) + rng.normal(0, 0.015, 3)
+        asphalt = (rng.uniform(0.3, 0.52) + rng.normal(0, 0.015, 3)).astype(np.float32)
         pavement = np.abs(lateral) > rng.uniform(0.7, 0.85)
         ground = np.where(pavement[..., None], asphalt * rng.uniform(0.9, 1.5), asphalt)
         line = np.abs(lateral - rng.uniform(-0.15, 0.15)) < 0.02
         ground[line & (np.floor(rng.uniform(0.4, 0.9) / depth + rng.random()) % 2 == 0)] = rng.uniform(0.65, 0.9)
-        shadow = lateral * rng.choice([-1, 1]) > rng.uniform(-0.2, 1.2)
+        shadow = lateral * int(rng.choice([-1, 1])) > rng.uniform(-0.2, 1.2)
         ground[shadow] *= rng.uniform(0.5, 0.8)
-        below = np.broadcast_to(self.y[:, None] > self.y0, self.labels.shape)
-        self.paint(below, _ROAD, ground[below])
+        self.paint(slice(first, None), _ROAD, ground)
 
     def draw_buildings(self, rng):
         """Facades along both sides, with windows that reflect the sky or are dark; some are missing, as side streets."""
@@ -100,15 +107,16 @@ class _Scene:
         plots = np.cumprod(rng.uniform(1.2, 1.75, 12)) * _NEAREST  # where a building ends and the next begins
         house = np.searchsorted(plots, d) + 13 * (self.x > self.x0) * (d > _NEAREST)  # column -> building
         height = rng.uniform(0.25, 1.05, 26) * np.repeat(rng.uniform(0.65, 1.15, 2), 13) * (rng.random(26) > 0.12)
-        walls = np.array([_colour(rng, _WALLS) for _ in range(26)])
+        walls = _colours(rng, _WALLS, 26)
         up = self.slope + (self.y0 - self.y[:, None]) / d  # height above the ground where the building stands
         facade = (up > 0) & (up < (height + self.slope)[house]) & (height > 0)[house]
-        self.paint(facade, _BUILDING, np.broadcast_to(walls[house], self.image.shape)[facade])
+        self.paint(facade, _BUILDING, walls[np.broadcast_to(house, facade.shape)[facade]])
         floors, along = up / rng.uniform(0.13, 0.24, 26)[house], np.log(d) / rng.uniform(0.1, 0.22, 26)[house]
         window = facade & (floors % 1 > 0.4) & (along % 1 > rng.uniform(0.3, 0.55, 26)[house])
-        kind = rng.random((32, 32))[floors.astype(int) % 32, (np.floor(along).astype(int) + 5 * house) % 32]
-        glass = np.where(kind[..., None] < rng.uniform(0.2, 0.8), self.sky * 0.95, walls[house] * 0.45)
-        self.paint(window, _BUILDING, glass[window])
+        floor, house = floors[window].astype(int), np.broadcast_to(house, window.shape)[window]
+        column = np.broadcast_to(np.floor(along).astype(int), window.shape)[window]
+        mirror = rng.random((32, 32))[floor % 32, (column + 5 * house) % 32] < rng.uniform(0.2, 0.8)
+        self.paint(window, _BUILDING, np.where(mirror[:, None], self.sky * 0.95, walls[house] * 0.45))
 
     def draw_tree(self, rng, d):
         """A trunk with a crown of overlapping discs, lit from above, at distance d."""
@@ -117,9 +125,9 @@ class _Scene:
         crown = foot - radius * rng.uniform(1.9, 2.6)
         trunk = 0.012 + 0.02 * d
         self.polygon(x + np.array([-1, 1, 1, -1]) * trunk, [crown, crown, foot, foot], _TREE, (0.24, 0.19, 0.15))
-        for angle, out, part in rng.uniform((0, 0.2, 0.5), (2 * np.pi, 0.7, 0.75), (9, 3)):
-            dx, dy = radius * out * np.cos(angle), radius * out * np.sin(angle)
-            self.ellipse(x + dx, crown + dy, radius * part, radius * part, _TREE, leaf * (1 - 0.25 * dy / radius))
+        angle, out, part = rng.uniform((0, 0.2, 0.5), (2 * np.pi, 0.7, 0.75), (9, 3)).T
+        dx, dy, discs = out * np.cos(angle), out * np.sin(angle), radius * part
+        self.ellipses(x + radius * dx, crown + radius * dy, discs, discs, _TREE, leaf * (1 - 0.25 * dy[:, None]))
 
     def draw_pole(self, rng, d):
         """A lamp post or a bare pole at distance d, 2 px wide at a size of 64 px, before building and sky."""
@@ -140,9 +148,13 @@ class _Scene:
         x, foot = self.x0 + rng.uniform(-0.9, 0.9) * (depth / self.slope - half), self.y0 + depth
         paint = rng.uniform(0.08, 0.9, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.08, 0.9))
         glass = self.sky * 0.6 if rng.random() < 0.5 else np.full(3, 0.12)
-        self.ellipse(x, foot, 1.1 * half, 0.12 * tall, _ROAD, 0.12)
-        for wheel in (-0.6, 0.6) if aside else (-0.75, 0.75):
-            self.ellipse(x + wheel * half, foot - 0.16 * tall, 0.18 * tall, 0.18 * tall, _CAR, 0.07)
+        self.ellipses(*np.array([[x], [foot], [1.1 * half], [0.12 * tall]]), _ROAD, np.full((1, 3), 0.12))
+        wheels, axle, wheel = (
+            np.array([-0.6, 0.6] if aside else [-0.75, 0.75]),
+            foot - 0.16 * tall,
+            np.full(2, 0.18 * tall),
+        )
+        self.ellipses(x + wheels * half, np.full(2, axle), wheel, wheel, _CAR, np.full((2, 3), 0.07))
         roof, sill = foot - tall, foot - 0.55 * tall
         cabin = np.array([-0.7, -0.45, 0.35, 0.65] if aside else [-0.9, -0.7, 0.7, 0.9]) * half
         for part, top, colour in ((1, roof, paint * 0.9), (0.8, roof + 0.1 * tall, glass)):
@@ -154,17 +166,29 @@ class _Scene:
 def _camera(image, labels, rng):
     """8-bit RGB image (H, W, 3) of a scene: texture by class, clouds, uneven light, colour cast, blur and noise."""
     size = len(image)
-    tilt, cast = rng.uniform(-0.2, 0.2, 2), rng.uniform(0.75, 1.15) * rng.normal(1, 0.03, 3)
+    tilt = rng.uniform(-0.2, 0.2, 2).astype(np.float32)
+    cast = (rng.uniform(0.75, 1.15) * rng.normal(1, 0.03, 3)).astype(np.float32)
     blur, noise = rng.uniform(0.006, 0.01) * size, rng.uniform(0.015, 0.035)
-    grain = ndi.gaussian_filter(rng.normal(size=labels.shape), 0.012 * size)
-    cloud = ndi.gaussian_filter(rng.normal(size=labels.shape), 0.06 * size)
-    texture = _GRAIN[labels] * grain / grain.std() + 0.04 * cloud / cloud.std()
-    y, x = np.linspace(-1, 1, size)[:, None], np.linspace(-1, 1, 2 * size)
-    light = (image * ((1 + texture) * (1 + tilt[0] * y + tilt[1] * x))[..., None]) * cast
-    seen = ndi.gaussian_filter(light, (blur, blur, 0)) + rng.normal(0, noise, image.shape)
+    grain, cloud = (smooth_noise(rng, labels.shape, sigma * size) for sigma in (0.012, 0.06))
+    texture = _GRAIN[labels] * grain + 0.04 * cloud
+    y, x = np.linspace(-1, 1, size, dtype=np.float32)[:, None], np.linspace(-1, 1, 2 * size, dtype=np.float32)
+    light = image * ((1 + texture) * (1 + tilt[0] * y + tilt[1] * x))[..., None] * cast
+    seen = ndi.gaussian_filter(light, (blur, blur, 0)) + noise * rng.standard_normal(image.shape, np.float32)
     return (np.clip(seen, 0, 1) * 255).astype(np.uint8)
 
 
 def _colour(rng, palette):
     """A colour (3,) of the palette, a little brighter or darker and shifted in hue."""
-    return np.clip(np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.03, 3), 0, 1)
+    return _colours(rng, palette, 1)[0]
+
+
+def _colours(rng, palette, count):
+    """So many of them, float32 (count, 3)."""
+    chosen = np.array(palette)[rng.integers(len(palette), size=count)]
+    varied = chosen * rng.uniform(0.8, 1.2, (count, 1)) + rng.normal(0, 0.03, (count, 3))
+    return np.clip(varied, 0, 1).astype(np.float32)
+
+
+def _box(places, centres, radii):
+    """The slice of sorted places (n,) that are within the radii of any of the centres."""
+    return slice(*np.searchsorted(places, ((centres - radii).min(), (centres + radii).max())))

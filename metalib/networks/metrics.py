@@ -1,7 +1,7 @@
 """Scores against labels in one pass: Dice at every threshold, AUC, accuracy and mIoU, pooled over pixels and per image.
 
-Scores are compared through a histogram of 65,536 bins between their smallest and largest value, so results are exact to
-1/65,536 of that range however narrow it is, and memory does not grow with the number of images.
+Scores are compared through a histogram of 16,384 bins between their smallest and largest value, so results are exact to
+1/16,384 of that range however narrow it is, and memory does not grow with the number of images.
 Empty masks: Dice of an empty prediction against an empty mask is 1; AUC of one class alone is nan and left out of means,
 and so is an image whose every pixel is IGNORE.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from metalib._labels import IGNORE, confusion_matrix
 
-BINS = 65536
+BINS = 16384
 
 
 def evaluate(scores, labels, threshold=None):
@@ -24,27 +24,28 @@ def evaluate(scores, labels, threshold=None):
     """
     scores, labels = _check(scores, labels)
     low, high = np.float64(scores.min()), np.float64(scores.max())  # float32 would round thresholds onto scores
-    pooled, curves, aucs = np.zeros((2, BINS), np.int64), np.zeros(BINS + 1), []
+    pooled, curve, aucs, masks = np.zeros((2, BINS), np.int64), np.zeros(BINS + 1), [], []
+    thresholds = [_as(scores.dtype, at) for at in (0.5, threshold) if at is not None]
     for image_scores, image_labels in zip(scores, labels, strict=True):
         counts = _histogram(image_scores, image_labels, low, high)
+        below = _below(counts)
         pooled += counts
-        bins = np.flatnonzero(counts.any(axis=0))  # an image fills few of them, between which nothing changes
-        counts = counts[:, bins]
-        curves += np.repeat(_dice_curve(counts), np.diff(bins, prepend=-1, append=BINS))
-        aucs += [_auc(counts)] * _both(counts)
-    curve = _dice_curve(pooled)
-    best = int(curve.argmax())
+        curve += _dice_curve(below)
+        aucs.append(_auc(counts, below))
+        masks.append([_confusion(image_scores > at, image_labels) for at in thresholds])
+    below = _below(pooled)
+    of_pooled = _dice_curve(below)
+    best = int(of_pooled.argmax())
     result = {
-        "dice_best": float(curve[best]),
+        "dice_best": float(of_pooled[best]),
         "threshold_best": _threshold(best, low, high),
-        "dice_best_image": float(curves.max() / len(scores)),
-        "auc": _auc(pooled),
-        "auc_image": float(np.mean(aucs)) if aucs else np.nan,
+        "dice_best_image": float(curve.max() / len(scores)),
+        "auc": _auc(pooled, below),
+        "auc_image": _mean(aucs),
     }
-    result |= _at_threshold(scores, labels, 0.5, ("dice_half", "acc")) | _balanced(scores > 0.5, labels)
-    if threshold is not None:
-        result |= _at_threshold(scores, labels, threshold, ("dice_at", "acc_at"))
-    return result
+    half, *chosen = np.transpose(masks, (1, 2, 0))  # each (4, N)
+    result |= _of_mask(half, "dice_half", "acc") | _balanced(half)
+    return result | (_of_mask(*chosen, "dice_at", "acc_at") if chosen else {})
 
 
 def evaluate_classes(predicted, labels, classes):
@@ -86,36 +87,80 @@ def all_foreground_dice(fraction):
 
 def _check(scores, labels):
     scores, labels = np.asarray(scores), np.asarray(labels)
-    if scores.shape != labels.shape or scores.ndim != 3:
-        raise ValueError(f"scores {scores.shape} and labels {labels.shape} must both be (N, H, W)")
+    if scores.shape != labels.shape or scores.ndim != 3 or not scores.size:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} must both be (N, H, W), and not empty")
     if scores.dtype.kind not in "buif":
         raise ValueError(f"scores have dtype {scores.dtype}, expected numbers")
-    if not np.isfinite(scores).all():
+    if not np.isfinite([scores.min(), scores.max()]).all():
         image = int(np.argmin(np.isfinite(scores).all(axis=(1, 2))))
         raise ValueError(f"scores hold NaN or infinite values in image {image}")
-    if not np.isin(labels, (0, 1, IGNORE)).all() or (labels == IGNORE).all():
+    known = labels != IGNORE
+    if (known & (labels != 0) & (labels != 1)).any() or not known.any():
         raise ValueError("labels must hold 0, 1 and IGNORE, and not IGNORE alone")
-    known = (labels != IGNORE).any(axis=(1, 2))
-    return scores[known], labels[known]
+    seen = known.any(axis=(1, 2))
+    return (scores, labels) if seen.all() else (scores[seen], labels[seen])
 
 
 def _histogram(scores, labels, low, high):
     """Counts (2, BINS) of one image by class and score bin; bin 0 holds `low`, the last one `high`."""
-    known = labels != IGNORE
-    scale = (BINS - 1) / (high - low) if high - low > np.finfo(float).tiny else 0.0
-    bins = ((scores[known] - low) * scale).astype(np.intp)
-    return np.bincount(labels[known] * np.intp(BINS) + bins, minlength=2 * BINS).reshape(2, BINS)
+    # A little more than bins a score, so that rounding puts `high` into no lower bin.
+    scale = (BINS - 1) / (high - low) * (1 + 4e-16) if high - low > np.finfo(float).tiny else 0.0
+    bins = np.subtract(scores, low, dtype=np.float64)
+    bins *= scale
+    places = bins.astype(np.intp)
+    places += np.multiply(np.minimum(labels, 2), BINS, dtype=np.intp)  # IGNORE comes behind
+    return np.bincount(places.ravel(), minlength=2 * BINS)[: 2 * BINS].reshape(2, BINS)
+
+
+def _below(counts):
+    """How many (2, BINS + 1) of the counts (2, BINS) lie below each bin, and below the end."""
+    below = np.zeros((2, BINS + 1), np.int64)
+    np.cumsum(counts, axis=1, out=below[:, 1:])
+    return below
 
 
 def _threshold(index, low, high):
-    """A score just under the lower edge of bin `index`: foreground is every bin from there on (none for index BINS)."""
-    return float(high if index == BINS else np.nextafter(low + index * (high - low) / (BINS - 1), -np.inf))
+    """A score just under the lower edge of bin `index`, and above `high` for index BINS: foreground is what exceeds it."""
+    # A millionth of a bin is more than the rounding of scores on an edge. A constant map has bin 0 alone.
+    edge = low + (index - 1e-6) * (high - low) / (BINS - 1)
+    return float(edge if index else np.nextafter(low, -np.inf))
 
 
-def _dice_curve(counts):
-    """Dice (n + 1,) when the foreground is every one of n bins from k on, of counts (2, n)."""
-    false_positive, true_positive = np.pad(counts[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
-    return _dice(true_positive, false_positive, counts[1].sum() - true_positive)
+def _dice_curve(below):
+    """Dice (BINS + 1,) when the foreground is every bin from k on, of `_below`."""
+    negative, positive = below[:, -1]
+    missed = below[1]
+    total = (2 * positive + negative) - below.sum(axis=0)  # of the pixels of both masks
+    return 2 * (positive - missed) / total if positive else (total == 0).astype(float)
+
+
+def _auc(counts, below):
+    """Probability that a foreground pixel scores above a background pixel, ties counting one half; nan for one class."""
+    if not below[:, -1].all():
+        return np.nan
+    negative, positive = below[:, -1].tolist()
+    return 1 - int(counts[0] @ (below[1, :-1] + below[1, 1:])) / (2 * negative * positive)
+
+
+def _confusion(predicted, labels):
+    """True and false positives, false and true negatives of the mask of one image, without IGNORE."""
+    parts = [(np.count_nonzero(predicted & of), np.count_nonzero(of)) for of in (labels == 1, labels == 0)]
+    (tp, positive), (fp, negative) = parts
+    return tp, fp, positive - tp, negative - fp
+
+
+def _as(dtype, threshold):
+    """A threshold in the type of scores, which none of them tells from it: numpy compares like types at twice the speed."""
+    if dtype.kind != "f":
+        return np.float64(threshold)
+    rounded = dtype.type(threshold)
+    return np.nextafter(rounded, dtype.type(-np.inf)) if rounded > np.float64(threshold) else rounded
+
+
+def _mean(values):
+    """The mean of those that are a number; nan where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _dice(true_positive, false_positive, false_negative):
@@ -123,37 +168,20 @@ def _dice(true_positive, false_positive, false_negative):
     return np.where(total > 0, 2 * true_positive / np.maximum(total, 1), 1.0)
 
 
-def _auc(counts):
-    """Probability that a foreground pixel scores above a background pixel, ties counting one half."""
-    if not _both(counts):
-        return np.nan
-    negative, positive = counts.astype(float)
-    below = negative.cumsum() - negative / 2
-    # Not a dot product: that would wake a pool of threads, which several training processes would then compete for.
-    return float((positive * below).sum() / (positive.sum() * negative.sum()))
-
-
-def _both(counts):
-    return bool(counts.any(axis=1).all())
-
-
-def _balanced(predicted, labels):
-    """Balanced accuracy of a mask, pooled, and its mean over the images that have both classes; nan where none has."""
-    right = np.stack([((labels == of) & (predicted == of)).sum(axis=(1, 2)) for of in (0, 1)])
-    pixels = np.stack([(labels == of).sum(axis=(1, 2)) for of in (0, 1)])
+def _balanced(confusions):
+    """Balanced accuracy of masks with confusions (4, N), pooled, and its mean over the images that have both classes."""
+    tp, fp, fn, tn = confusions
+    right, pixels = np.stack([tn, tp]), np.stack([tn + fp, tp + fn])
     both = pixels.all(axis=0)
     pooled = np.divide(right.sum(axis=1), pixels.sum(axis=1), out=np.full(2, np.nan), where=pixels.any(axis=1))
     each = (right[:, both] / pixels[:, both]).mean() if both.any() else np.nan
     return {"balanced": float(pooled.mean()), "balanced_image": float(each)}
 
 
-def _at_threshold(scores, labels, threshold, names):
-    known, predicted, true = labels != IGNORE, scores > np.float64(threshold), labels == 1
-    tp, fp, fn, right, pixels = (
-        np.count_nonzero(chosen & known, axis=(1, 2))
-        for chosen in (predicted & true, predicted & ~true, ~predicted & true, predicted == true, known)
-    )
-    dice, acc = names
+def _of_mask(confusions, dice, acc):
+    """Dice and accuracy of masks with confusions (4, N), pooled and as means over images, under these names."""
+    tp, fp, fn, tn = confusions
+    right, pixels = tp + tn, confusions.sum(axis=0)
     return {
         dice: float(_dice(tp.sum(), fp.sum(), fn.sum())),
         f"{dice}_image": float(_dice(tp, fp, fn).mean()),

@@ -1,15 +1,16 @@
 """What computes the runs of a sweep: processes of this machine, or the workers of a Dask cluster. Both give futures."""
 
-import multiprocessing
-import os
 import pickle
-import threading
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from math import inf
 
-from metalib import _checks
+from metalib import _checks, _processes
+from metalib.data import datasets
 from metalib.networks import engine
+
+# What a run needs; torch would load its compiler, which takes as long as all else, in the first step of each process.
+PRELOADED = ("metalib.runs.sweeps", "torch._dynamo")
 
 
 class Processes:
@@ -24,9 +25,16 @@ class Processes:
 
     def executor(self, runs):
         """A context with an executor for so many runs; its processes end with this one, however it ends."""
-        # Spawned, so that they have the code that is on disk now, and no state of this process.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(min(self.count, runs), mp_context=context, initializer=_leave_with_parent)
+        return _processes.executor(min(self.count, runs), PRELOADED)
+
+    def prepare(self, executor, configs):
+        """Draw each embedded set that some of the runs need, on all cores, before they start and each would draw its own."""
+        each = partial(executor.map, chunksize=8)
+        for data, size, *limits in {_sets(config) for config in configs}:
+            for split, limit in zip(datasets.SPLITS, limits, strict=True):
+                if datasets.is_embedded(data):
+                    with suppress(ValueError):  # the run will tell
+                        datasets.load(data, split, size=size, limit=limit, each=each)
 
     def room(self, limited):
         """How many runs may be under way, where their time is limited or not."""
@@ -68,6 +76,9 @@ class Cluster:
     def executor(self, runs):
         return nullcontext(self)  # that of Dask would wait for runs under way, also where this process is interrupted
 
+    def prepare(self, executor, configs):
+        pass  # a worker has another disk
+
     def room(self, limited):
         # The cluster queues what it has no room for, and may grow by its queue; but what waits there knows no limit.
         return self.count or (len(self.client.nthreads()) if limited else inf)
@@ -102,15 +113,9 @@ def pool(scheduler, count):
         yield cluster
 
 
+def _sets(config):
+    return config.data, config.size, *(getattr(config, split) for split in datasets.SPLITS)
+
+
 def _room_here():
-    if engine.default_device() == "cuda":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _leave_with_parent():
-    def leave():  # else a killed parent leaves its processes behind
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
+    return 1 if engine.default_device() == "cuda" else _processes.cores()

@@ -132,6 +132,7 @@ def _compute(todo, pool, limit_s):
     waiting, running, errors, slowest = list(todo.items()), {}, {}, 0.0
     end = time.monotonic() + (inf if limit_s is None else limit_s)
     with pool.executor(len(todo)) as executor, tqdm(total=len(todo), desc="training", unit="run") as bar:
+        pool.prepare(executor, todo.values())
         while running or waiting:
             room = pool.room(limited=limit_s is not None)
             while waiting and len(running) < room and time.monotonic() + slowest <= end:

@@ -47,6 +47,25 @@ def test_embedded_sets_are_drawn_once_and_cannot_be_changed():
         first[0].labels[:] = 1
 
 
+@pytest.mark.parametrize("name", ["er-like", "street-like"])
+def test_whoever_draws_draws_the_same(name, forget, tmp_path, monkeypatch):
+    drawn = []
+
+    def each(draw, numbers):
+        drawn.extend(numbers)
+        return map(draw, numbers)
+
+    here = datasets.load(name, "val", size=32, limit=3)
+    forget()
+    monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "elsewhere"))
+    elsewhere = datasets.load(name, "val", size=32, limit=3, each=each)
+    assert drawn == [0, 1, 2]
+    np.testing.assert_array_equal(here.images, elsewhere.images)
+    np.testing.assert_array_equal(here.labels, elsewhere.labels)
+    datasets.load(name, "val", size=32, limit=3, each=each)
+    assert drawn == [0, 1, 2]  # it is stored
+
+
 def test_augmentation_makes_six_copies_with_their_masks():
     found = datasets.load("er-like", "val", size=64, limit=2)
     six = datasets.augment(found)
