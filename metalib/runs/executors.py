@@ -30,11 +30,10 @@ class Processes:
     def prepare(self, executor, configs):
         """Draw each embedded set that some of the runs need, on all cores, before they start and each would draw its own."""
         each = partial(executor.map, chunksize=8)
-        for data, size, *limits in {_sets(config) for config in configs}:
-            for split, limit in zip(datasets.SPLITS, limits, strict=True):
-                if datasets.is_embedded(data):
-                    with suppress(ValueError):  # the run will tell
-                        datasets.load(data, split, size=size, limit=limit, each=each)
+        for data, split, size, limit in sorted(set().union(*map(_sets, configs)), key=str):
+            if datasets.is_embedded(data):
+                with suppress(ValueError):  # the run will tell
+                    datasets.load(data, split, size=size, limit=limit, each=each)
 
     def room(self, limited):
         """How many runs may be under way, where their time is limited or not."""
@@ -114,7 +113,9 @@ def pool(scheduler, count):
 
 
 def _sets(config):
-    return config.data, config.size, *(getattr(config, split) for split in datasets.SPLITS)
+    """(data, split, size, limit) of the splits of a run."""
+    splits = [split for split in datasets.SPLITS if hasattr(config, split)]
+    return {(config.data, split, config.size, getattr(config, split)) for split in splits}
 
 
 def _room_here():
