@@ -25,7 +25,7 @@ def evaluate(scores, labels, threshold=None):
     scores, labels = _check(scores, labels)
     low, high = np.float64(scores.min()), np.float64(scores.max())  # float32 would round thresholds onto scores
     pooled, curve, aucs, masks = np.zeros((2, BINS), np.int64), np.zeros(BINS + 1), [], []
-    thresholds = [_as(scores.dtype, at) for at in (0.5, threshold) if at is not None]
+    thresholds = [comparable(at, scores.dtype) for at in (0.5, threshold) if at is not None]
     for image_scores, image_labels in zip(scores, labels, strict=True):
         counts = _histogram(image_scores, image_labels, low, high)
         below = _below(counts)
@@ -78,6 +78,17 @@ def change_point(values):
         for place in range(3, len(values) - 2)
     ]
     return 3 + int(np.argmin(cost))
+
+
+def comparable(threshold, dtype):
+    """The threshold in the type of scores, none of which tells it from the one in double precision.
+
+    Scores above the one are above the other, and scores up to it as well; numpy compares like types at twice the speed.
+    """
+    if dtype.kind != "f":
+        return np.float64(threshold)
+    rounded = dtype.type(threshold)
+    return np.nextafter(rounded, dtype.type(-np.inf)) if rounded > np.float64(threshold) else rounded
 
 
 def all_foreground_dice(fraction):
@@ -147,14 +158,6 @@ def _confusion(predicted, labels):
     parts = [(np.count_nonzero(predicted & of), np.count_nonzero(of)) for of in (labels == 1, labels == 0)]
     (tp, positive), (fp, negative) = parts
     return tp, fp, positive - tp, negative - fp
-
-
-def _as(dtype, threshold):
-    """A threshold in the type of scores, which none of them tells from it: numpy compares like types at twice the speed."""
-    if dtype.kind != "f":
-        return np.float64(threshold)
-    rounded = dtype.type(threshold)
-    return np.nextafter(rounded, dtype.type(-np.inf)) if rounded > np.float64(threshold) else rounded
 
 
 def _mean(values):

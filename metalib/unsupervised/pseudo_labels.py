@@ -14,6 +14,7 @@ from skimage.morphology import skeletonize
 from metalib import _checks
 from metalib._labels import IGNORE
 from metalib.data.standardise import check_grey, z_score
+from metalib.networks import metrics
 from metalib.noise.recipes import as_decimal
 
 THRESHOLDS = 30  # K of Eq. 2; the paper gives none, this is the official code's
@@ -26,7 +27,8 @@ def candidate_thresholds(probabilities, k=THRESHOLDS):
     """
     _checks.whole(k, "k", 3)  # the first and the last one make an empty and a full mask
     maps = _check(probabilities)
-    low, high = maps.min(axis=(-2, -1))[..., None], maps.max(axis=(-2, -1))[..., None]
+    flat = maps.reshape(*maps.shape[:-2], -1)
+    low, high = (of(axis=-1, keepdims=True).astype(np.float64) for of in (flat.min, flat.max))
     return np.append(low + np.arange(k - 1) * ((high - low) / (k - 1)), high, axis=-1)
 
 
@@ -38,7 +40,7 @@ def dmi_losses(probabilities, k=THRESHOLDS, floor=0.0):
     """
     maps = _check(probabilities)
     thresholds = candidate_thresholds(maps, k).reshape(-1, k)
-    flat = maps.reshape(len(thresholds), -1)
+    flat = maps.reshape(len(thresholds), -1).astype(np.float64, copy=False)
     sums = np.stack([_sums_above(row, row - row.mean(), edges) for row, edges in zip(flat, thresholds, strict=True)])
     with np.errstate(divide="ignore"):
         return -np.log(np.abs(flat.shape[1] * sums) + floor).reshape(*maps.shape[:-2], k)
@@ -54,7 +56,7 @@ def best_threshold(probabilities, k=THRESHOLDS):
     maps = _check(probabilities)
     thresholds = candidate_thresholds(maps, k).reshape(-1, k)
     flat = maps.reshape(len(thresholds), -1)
-    best = [_nearer_the_mean(*each) for each in zip(flat, flat.mean(axis=1), thresholds, strict=True)]
+    best = [_nearer_the_mean(*each) for each in zip(flat, thresholds, strict=True)]
     return np.reshape(best, maps.shape[:-2])[()]
 
 
@@ -148,7 +150,9 @@ def with_band(structure, mask, band_px):
 
 
 def _check(probabilities):
-    maps = np.asarray(probabilities, dtype=np.float64)
+    """As an array of real numbers, in the precision that it has."""
+    maps = np.asarray(probabilities)
+    maps = maps if maps.dtype.kind == "f" else maps.astype(np.float64)
     if maps.ndim not in (2, 3) or maps.size == 0:
         raise ValueError(f"probabilities have shape {maps.shape}, expected (N, H, W) or (H, W)")
     if not np.isfinite([maps.min(), maps.max()]).all():
@@ -156,15 +160,17 @@ def _check(probabilities):
     return maps
 
 
-def _nearer_the_mean(values, mean, thresholds):
+def _nearer_the_mean(values, thresholds):
     """The candidate that is best of the two beside the mean; nan where all of them are one."""
     span, last = thresholds[-1] - thresholds[0], len(thresholds) - 2
     if span == 0:
         return np.nan
+    mean = values.sum(dtype=np.float64) / len(values)
     below = int((last + 1) * (mean - thresholds[0]) / span)
     low, high = thresholds[np.clip([below, below + 1], 1, last)]
-    between = values[(values > low) & (values <= high)]  # all that the two masks differ in
-    return low if (between - mean).sum() >= 0 else high
+    first, final = (metrics.comparable(threshold, values.dtype) for threshold in (low, high))
+    between = np.compress((values > first) & (values <= final), values)  # all that the two masks differ in
+    return low if between.sum(dtype=np.float64) >= len(between) * mean else high
 
 
 def _sums_above(values, weights, edges):
