@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy import ndimage as ndi
 from sklearn.metrics import f1_score
 from sklearn.neighbors import KernelDensity
 from torch.nn import functional as F
@@ -76,6 +77,17 @@ def density_map(labels, window_px):
     kernel = KernelDensity(kernel="tophat", metric="chebyshev", bandwidth=window_px / 2).fit(np.argwhere(labels == 1))
     density = np.exp(kernel.score_samples(np.argwhere(np.ones_like(labels))))
     return density.reshape(labels.shape) * np.pi / 4  # it divides by the area of a disc, whatever the metric
+
+
+def smooth_noise(rng, shape, sigma_px):
+    """A random field (H, W), filtered in space."""
+    field = ndi.gaussian_filter(rng.normal(size=shape), sigma_px, mode="wrap")
+    return field / field.std()
+
+
+def blurred(image, *gaussians):
+    """The sum of an image (H, W) under Gaussians, (weight, sigma_px) each, filtered in space."""
+    return sum(weight * ndi.gaussian_filter(image, sigma_px, mode="wrap") for weight, sigma_px in gaussians)
 
 
 def evaluate(scores, labels, thresholds=50):

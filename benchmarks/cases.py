@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from skimage.morphology import skeletonize
 
 from benchmarks import baselines, machine
-from metalib.data import datasets, standardise
+from metalib.data import datasets, microscopy, standardise, streets
 from metalib.networks import engine, losses, metrics, models, training
 from metalib.noise import density, recipes
 from metalib.runs import grids, sweeps
@@ -59,11 +60,17 @@ def everything():
         *of_structure(),
         of_thresholds(),
         of_density(),
+        *(of_drawing(name) for name in (*microscopy.SETS, "street-like")),
         of_evaluation(),
         of_step("training step, quick profile", QUICK),
         of_step("training step, width 16, 16 images of 128 px", PLANNED),
         of_run("run of one epoch, quick profile", short),
-        of_sweep("sweep of 4 runs of one epoch", [replace(short, train=48, seed=seed) for seed in range(4)]),
+        *(
+            of_sweep(
+                f"sweep of {count} runs of one epoch", [replace(short, train=48, seed=n) for n in range(count)], share
+            )
+            for count, share in ((4, 1), (100, 0.6))
+        ),
     ]
 
 
@@ -84,7 +91,7 @@ def _of_recipe(name, given, ours, loop, ratio, choices):
     pixels = shape[0] * shape[1]
     against = (
         Against("Python loop over pixels", lambda rng: loop(given, ratio, rng, **choices), 100),
-        Against("drawing the random numbers", lambda rng: rng.random(shape, "float32"), 1 / 2, close=None),
+        Against("drawing the random numbers", lambda rng: rng.random(shape, "float32"), 1 / 1.8, close=None),
     )
     # Labels in and out, and the numbers, four bytes each, out and in.
     return _moving(10 * pixels, _sized(name, shape), lambda rng: ours(given, ratio, rng, **choices), against)
@@ -102,7 +109,7 @@ def of_structure(size=256):
 
 def of_thresholds(images=16, size=256):
     maps = _maps(images, size)
-    search = Against("30 candidates, L_DMI of each", lambda rng: baselines.best_thresholds(maps), 50, 1e-9)
+    search = Against("30 candidates, L_DMI of each", lambda rng: baselines.best_thresholds(maps), 40, 1e-9)
     name = _sized("choice of thresholds", maps.shape)
     return _moving(maps.nbytes, name, lambda rng: pseudo_labels.best_threshold(maps), (search,))
 
@@ -122,8 +129,8 @@ def of_evaluation(images=16, size=256, levels=None):
     if levels:
         maps = np.round(maps * levels) / levels
     against = (
-        Against("loop over 50 thresholds", lambda rng: baselines.evaluate(maps, masks), 20, 1e-6),
-        Against("f1_score of scikit-learn, 50 times", lambda rng: baselines.f1_scores(maps, masks), 20, close=None),
+        Against("loop over 50 thresholds", lambda rng: baselines.evaluate(maps, masks), 12, 1e-4),
+        Against("f1_score of scikit-learn, 50 times", lambda rng: baselines.f1_scores(maps, masks), close=None),
     )
 
     def ours(rng):
@@ -131,6 +138,26 @@ def of_evaluation(images=16, size=256, levels=None):
         return [found[name] for name in baselines.METRICS]
 
     return _moving(maps.nbytes + masks.nbytes, _sized("evaluation at all thresholds", maps.shape), ours, against)
+
+
+def of_drawing(name, size=96):
+    """One image and its mask, against the same with filters in space, and against the time that it may take."""
+    room = streets if name in streets.NAMES else microscopy
+    in_space = {part: getattr(baselines, part) for part in ("smooth_noise", "blurred") if hasattr(room, part)}
+
+    def ours(rng):
+        return room.render(name, 0, int(rng.integers(1000)), size)
+
+    def plain(rng):
+        with mock.patch.multiple(room, **in_space):
+            return ours(rng)
+
+    against = (
+        Against("the same, filtered in space", plain, close=None),
+        Against("a pause of 6 ms", lambda rng: time.sleep(0.006), 1, close=None),
+    )
+    image, mask = ours(np.random.default_rng(0))
+    return _moving(image.nbytes + mask.nbytes, f"{name}, an image of {size} px", ours, against)
 
 
 def of_step(name, config):
@@ -144,7 +171,7 @@ def of_step(name, config):
     optimiser, alone = engine.sgd(network, config), machine.convolutions(network, images)
     against = (
         Against("float32 loop with a DataLoader", lambda rng: plain.epoch([range(config.batch)])[0], 3.5, BFLOAT16),
-        Against("its convolutions alone", lambda rng: alone(), 0.75, close=None),
+        Against("its convolutions alone", lambda rng: alone(), 1 / 1.4, close=None),
     )
     step = partial(engine.step, network, optimiser, images, partial(losses.cross_entropy, labels=labels))
     return Case(name, lambda rng: step().item(), against, "convolutions", alone, 1)
@@ -156,8 +183,8 @@ def of_run(name, config):
     return _convolving(1, config, name, lambda rng: training.train(config).loss, (plain,))
 
 
-def of_sweep(name, configs):
-    """Runs in parallel processes, which first have to start; none of them is cached."""
+def of_sweep(name, configs, share):
+    """Runs in parallel processes, none of them cached, in `share` of the time of plain runs; the server runs already."""
     cores = len(os.sched_getaffinity(0))
 
     def ours(rng):
@@ -171,7 +198,7 @@ def of_sweep(name, configs):
         finally:
             torch.set_num_threads(1)
 
-    against = Against("plain runs one by one, all cores", plain, close=BFLOAT16)
+    against = Against("plain runs one by one, all cores", plain, 1 / share, BFLOAT16)
     return _convolving(len(configs) / cores, configs[0], name, ours, (against,))
 
 

@@ -32,6 +32,15 @@ def test_a_baseline_computes_the_same(case):
         case.limiting()
 
 
+@pytest.mark.parametrize("name", ["er-like", "street-like"])
+def test_drawing_is_compared_with_the_same_picture_filtered_otherwise(name):
+    case = cases.of_drawing(name, size=32)
+    for draw in (case.ours, case.against[0].run):
+        image, mask = draw(np.random.default_rng(0))
+        assert (image.shape[:2], image.dtype.kind) == (mask.shape, "u")
+        assert image.std() > 0
+
+
 def test_the_table_names_what_is_missed():
     def row(side, seconds, **about):
         return {"extra_info": {"case": "flips", "side": side} | about, "stats": {"min": seconds}}

@@ -159,7 +159,7 @@ def flip(labels, p, rng, *, classes=2, exact=False):
         return labels ^ moved.view(np.uint8)
     if not exact:
         draw /= np.float32(max(p, 1e-30))  # given draw < p, draw / p is uniform again
-    return _moved_on(labels, moved & (labels != IGNORE), draw, classes)
+    return _moved_on(labels, moved, draw, classes)
 
 
 def dilate(mask, px=1):
@@ -248,12 +248,16 @@ def _matrix(text):
 
 
 def _moved_on(labels, moved, draw, classes):
-    """Labels of which those `moved` take another class, by `draw`, uniform in [0, 1), which is overwritten."""
+    """Labels of which those `moved`, but IGNORE, take another class, by `draw`, uniform in [0, 1), which is overwritten."""
     draw *= classes - 1
-    steps = np.minimum(draw, classes - 2, out=draw).astype(np.uint8) + np.uint8(1)
-    noisy = labels.astype(np.min_scalar_type(2 * classes)) + steps * moved
-    beyond = moved & (noisy >= classes)
-    return (noisy - beyond * noisy.dtype.type(classes)).astype(np.uint8)
+    steps = np.minimum(draw, classes - 2, out=draw).astype(np.uint8)
+    steps += np.uint8(1)
+    steps *= moved
+    noisy = np.add(labels, steps, dtype=np.min_scalar_type(2 * classes))
+    np.minimum(noisy, noisy - noisy.dtype.type(classes), out=noisy)  # what falls below 0 wraps around to the largest
+    if (void := labels == IGNORE).any():
+        noisy[void] = IGNORE
+    return noisy.astype(np.uint8, copy=False)
 
 
 def _square_filter(rank_filter, mask, px):

@@ -129,9 +129,11 @@ def _keys(configs, device=None, code=None):
 
 def _compute(todo, pool, limit_s):
     """Train the runs of {key: config}, each stored as soon as it ends."""
-    waiting, running, errors, slowest = list(todo.items()), {}, {}, 0.0
+    # Mixed, as keys are hashes, long runs and short ones follow each other, and the bar tells early how long all of them take.
+    waiting = sorted(todo.items()) if limit_s is None else list(todo.items())
+    running, errors, slowest = {}, {}, 0.0
     end = time.monotonic() + (inf if limit_s is None else limit_s)
-    with pool.executor(len(todo)) as executor, tqdm(total=len(todo), desc="training", unit="run") as bar:
+    with pool.executor(len(todo)) as executor, tqdm(total=len(todo), desc="training", unit="run", smoothing=0) as bar:
         pool.prepare(executor, todo.values())
         while running or waiting:
             room = pool.room(limited=limit_s is not None)

@@ -12,6 +12,7 @@ import pytest
 from small_runs import GRID, TINY, method
 
 from metalib import _files
+from metalib.data import datasets
 from metalib.networks import training
 from metalib.runs import grids, sweeps
 from metalib.unsupervised import methods
@@ -31,6 +32,26 @@ def test_a_sweep_is_a_table_with_a_row_a_run_that_matches_training_alone():
     for config, row in zip(GRID, table.itertuples(), strict=True):
         alone = training.train(config)
         assert (row.loss, row.test) == (alone.loss, alone.test)
+
+
+def test_networks_and_methods_run_in_processes_on_sets_that_are_drawn_before(monkeypatch):
+    drawn, load = [], datasets.load
+
+    def told(*of, **how):
+        drawn.extend([(*of, how["limit"])] if "each" in how else [])
+        return load(*of, **how)
+
+    monkeypatch.setattr(datasets, "load", told)
+    configs = [TINY, replace(TINY, seed=1), method("otsu")]
+    table = sweeps.run(configs, workers=2)
+    assert table.test.tolist() == [
+        training.train(TINY).test,
+        training.train(configs[1]).test,
+        methods.run(configs[2]).test,
+    ]
+    assert len(drawn) == len(set(drawn))
+    wanted = {(of.data, split, getattr(of, split)) for of in configs for split in datasets.SPLITS if hasattr(of, split)}
+    assert set(drawn) == wanted
 
 
 def test_finished_runs_are_not_computed_again(monkeypatch):
