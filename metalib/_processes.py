@@ -1,14 +1,16 @@
-"""Processes beside this one: each has its environment and the code on disk, none of its state, and ends however it ends."""
+"""Processes beside this one: each has its environment and its code as on disk, none of its state, and ends with it."""
 
 import multiprocessing
 import os
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver
+from pathlib import Path
 
 from metalib import _provenance
 
-_served = {}  # {modules that the server of this process has loaded: a hash of their code}
+_served = {}  # {modules that the server of this process has loaded: their code and libraries}
 
 
 def cores():
@@ -30,16 +32,32 @@ def _serves(modules):
     """Whether there is a server with these modules, as they are on disk now; the first who asks has it started."""
     if sys.platform != "linux":
         return False
-    code = _provenance.code(modules[0])
+    state = _provenance.code(modules[0]), _provenance.versions(_provenance.LIBRARIES)
     if not _served:
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
-        _served[modules] = code
-    return _served.get(modules) == code
+        _start_server(modules)
+        _served[modules] = state
+    return _served.get(modules) == state
+
+
+def _start_server(modules):
+    # Up to Python 3.12 a server looks for modules where Python does by default, which may be another copy of them.
+    places = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+    before = dict(os.environ)
+    os.environ |= {"PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
+    try:
+        forkserver.ensure_running()
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(environment):
+    os.environ.clear()
+    os.environ |= environment
 
 
 def _begin(environment):
-    os.environ.clear()  # of a server it is that of when it started
-    os.environ |= environment
+    _set_environment(environment)  # a server has that of when it started
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

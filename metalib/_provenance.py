@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from metalib._files import ROOT
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "segmentation-models-pytorch", "timm")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "segmentation-models-pytorch", "timm")
 # They find, name and start, and compute no number.
 _NEUTRAL = {"metalib._files", "metalib._provenance", "metalib._face", "metalib._processes"}
 

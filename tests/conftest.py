@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from metalib import _processes
 from metalib.data import datasets
 from metalib.networks import engine
 from metalib.unsupervised import igtt, targets
@@ -34,6 +35,7 @@ def forked(monkeypatch):
     """Processes of sweeps are forked where no GPU forbids it, and need not import torch, which takes them most of the time."""
     if not torch.cuda.is_available():
         context = multiprocessing.get_context
+        monkeypatch.setattr(_processes, "_serves", lambda modules: False)
         monkeypatch.setattr(multiprocessing, "get_context", lambda method: context("fork"))
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cases, table
+from benchmarks import baselines, cases, table
+from metalib.data import fields
 
 SMALL = replace(cases.QUICK, width=4, size=32, train=8, val=2, test=2, epochs=1)
 
@@ -33,12 +34,17 @@ def test_a_baseline_computes_the_same(case):
 
 
 @pytest.mark.parametrize("name", ["er-like", "street-like"])
-def test_drawing_is_compared_with_the_same_picture_filtered_otherwise(name):
-    case = cases.of_drawing(name, size=32)
-    for draw in (case.ours, case.against[0].run):
-        image, mask = draw(np.random.default_rng(0))
-        assert (image.shape[:2], image.dtype.kind) == (mask.shape, "u")
-        assert image.std() > 0
+def test_drawing_is_compared_with_fields_that_are_filtered_in_space(name, monkeypatch, rng):
+    called, in_space = [], baselines.smooth_noise
+    monkeypatch.setattr(baselines, "smooth_noise", lambda *of: called.append(of) or in_space(*of))
+    case = cases.of_drawing(name, size=64)
+    case.ours(rng)
+    assert not called
+    case.against[0].run(rng)
+    assert called
+    image = rng.random((48, 64), np.float32)
+    found, expected = (of.blurred(image, (1, 2), (0.5, 6)) for of in (fields, baselines))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_the_table_names_what_is_missed():

@@ -180,12 +180,14 @@ def _stored(name, draw, ids, names):
 def _draw(name, split, size, count, each):
     """Image (H, W, C) and labels (H, W) of each, with a bar where they are many pixels."""
     size = size or (128 if name in streets.NAMES else 256)
-    pictures = each(partial(_picture, name, split, size), range(count))
+    pictures = each(partial(_picture, name, split, size, _version()), range(count))
     few = count * size**2 < LONG_PIXELS
     yield from tqdm(pictures, desc=f"drawing {name}", total=count, unit="image", disable=few)
 
 
-def _picture(name, split, size, index):
+def _picture(name, split, size, version, index):
+    if version != _version():
+        raise ValueError("the code that draws has changed since this Python loaded it: start anew")
     render = streets.render if name in streets.NAMES else microscopy.render
     image, mask = render(name, SPLITS.index(split), index, size)
     return np.moveaxis(image_files.to_unit(image, name), 0, -1), mask
@@ -227,5 +229,5 @@ def _write(paths, count, pairs):
 @lru_cache(maxsize=1)
 def _version():
     """A hash of the code that draws and reads, and of the libraries behind it."""
-    parts = _provenance.code(__name__), _provenance.versions(("numpy", "scipy", "scikit-image", "imageio"))
+    parts = _provenance.code(__name__), _provenance.versions(("numpy", "scipy", "scikit-image", "imageio", "pillow"))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

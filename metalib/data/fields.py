@@ -8,8 +8,11 @@ from scipy import fft
 
 
 def smooth_noise(rng, shape, sigma_px):
-    """Gaussian random field (H, W) of mean near 0 and standard deviation 1: white noise under a Gaussian of sigma_px."""
-    # Beyond these waves, so many on a side, what the Gaussian lets through is below a thousandth.
+    """Gaussian random field (H, W) of standard deviation 1: white noise under a Gaussian of sigma_px.
+
+    Its mean is that of the noise, so that it varies the more the larger sigma_px is against the sides.
+    """
+    # Beyond these waves, so many on a side, a Gaussian of more than a pixel lets less than a thousandth through.
     last = [min(int(0.6 * side / sigma_px) + 1, (side - 1) // 2) for side in shape]
     rows, columns = np.arange(-last[0], last[0] + 1), np.arange(last[1] + 1)
     waves = rng.standard_normal((2, len(rows), len(columns)), np.float32) * _passed((rows, columns), shape, sigma_px)

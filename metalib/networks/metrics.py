@@ -38,7 +38,7 @@ def evaluate(scores, labels, threshold=None):
     best = int(of_pooled.argmax())
     result = {
         "dice_best": float(of_pooled[best]),
-        "threshold_best": _threshold(best, low, high),
+        "threshold_best": _threshold(best, below, low, high),
         "dice_best_image": float(curve.max() / len(scores)),
         "auc": _auc(pooled, below),
         "auc_image": _mean(aucs),
@@ -87,7 +87,8 @@ def comparable(threshold, dtype):
     """
     if dtype.kind != "f":
         return np.float64(threshold)
-    rounded = dtype.type(threshold)
+    with np.errstate(over="ignore"):
+        rounded = dtype.type(threshold)
     return np.nextafter(rounded, dtype.type(-np.inf)) if rounded > np.float64(threshold) else rounded
 
 
@@ -130,11 +131,13 @@ def _below(counts):
     return below
 
 
-def _threshold(index, low, high):
-    """A score just under the lower edge of bin `index`, and above `high` for index BINS: foreground is what exceeds it."""
-    # A millionth of a bin is more than the rounding of scores on an edge. A constant map has bin 0 alone.
-    edge = low + (index - 1e-6) * (high - low) / (BINS - 1)
-    return float(edge if index else np.nextafter(low, -np.inf))
+def _threshold(index, below, low, high):
+    """A score just under the lower edge of bin `index`; `high`, which no score exceeds, where none lies in it or above."""
+    if (below[:, index] == below[:, -1]).all():
+        return float(high)
+    edge, width = low + index * (high - low) / (BINS - 1), (high - low) / (BINS - 1)
+    # A millionth of a bin is more than the rounding of scores on an edge, but for ranges of a few last digits.
+    return float(min(edge - 1e-6 * width, np.nextafter(edge, -np.inf)))
 
 
 def _dice_curve(below):

@@ -1,6 +1,7 @@
 """What computes the runs of a sweep: processes of this machine, or the workers of a Dask cluster. Both give futures."""
 
 import pickle
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from math import inf
@@ -28,11 +29,11 @@ class Processes:
         return _processes.executor(min(self.count, runs), PRELOADED)
 
     def prepare(self, executor, configs):
-        """Draw each embedded set that some of the runs need, on all cores, before they start and each would draw its own."""
+        """Draw each embedded set that some of the runs need before they start, as each would else draw its own."""
         each = partial(executor.map, chunksize=8)
         for data, split, size, limit in sorted(set().union(*map(_sets, configs)), key=str):
             if datasets.is_embedded(data):
-                with suppress(ValueError):  # the run will tell
+                with suppress(ValueError, BrokenProcessPool):  # the run will tell
                     datasets.load(data, split, size=size, limit=limit, each=each)
 
     def room(self, limited):

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from math import inf
@@ -129,31 +129,49 @@ def _keys(configs, device=None, code=None):
 
 def _compute(todo, pool, limit_s):
     """Train the runs of {key: config}, each stored as soon as it ends."""
+    with pool.executor(len(todo)) as executor:
+        if limit_s is None:
+            pool.prepare(executor, todo.values())
+        with tqdm(total=len(todo), desc="training", unit="run", smoothing=0) as bar:
+            errors = _train_all(todo, pool, executor, limit_s, bar)
+    _report(errors, len(todo))
+
+
+def _train_all(todo, pool, executor, limit_s, bar):
+    """Start runs while there is room and time, and follow each to its end; {config: error} of those that failed."""
     # Mixed, as keys are hashes, long runs and short ones follow each other, and the bar tells early how long all of them take.
     waiting = sorted(todo.items()) if limit_s is None else list(todo.items())
     running, errors, slowest = {}, {}, 0.0
     end = time.monotonic() + (inf if limit_s is None else limit_s)
-    with pool.executor(len(todo)) as executor, tqdm(total=len(todo), desc="training", unit="run", smoothing=0) as bar:
-        pool.prepare(executor, todo.values())
-        while running or waiting:
-            room = pool.room(limited=limit_s is not None)
-            while waiting and len(running) < room and time.monotonic() + slowest <= end:
-                name, config = waiting.pop(0)
-                running[executor.submit(_train, config, name)] = name, config
-            if not running:
-                break
-            ended = _ended(running)
-            bar.set_postfix_str(str(pool), refresh=not ended)
-            for config, outcome in ended:
-                if isinstance(outcome, Exception):
-                    errors[config] = outcome
-                else:
-                    slowest = max(slowest, outcome)
-                bar.update()
-            if any(isinstance(error, BrokenProcessPool | CancelledError | OSError) for error in errors.values()):
-                waiting.clear()  # nothing more can be computed, or stored
-                running = {future: of for future, of in running.items() if not future.cancel()}
-    _report(errors, len(todo))
+    while running or waiting:
+        room = pool.room(limited=limit_s is not None)
+        while waiting and len(running) < room and time.monotonic() + slowest <= end:
+            name, config = waiting.pop(0)
+            running[_submitted(executor, config, name)] = name, config
+        if not running:
+            break
+        ended = _ended(running)
+        bar.set_postfix_str(str(pool), refresh=not ended)
+        for config, outcome in ended:
+            if isinstance(outcome, Exception):
+                errors[config] = outcome
+            else:
+                slowest = max(slowest, outcome)
+            bar.update()
+        if any(isinstance(error, _FINAL) for error in errors.values()):
+            waiting.clear()
+            running = {future: of for future, of in running.items() if not future.cancel()}
+    return errors
+
+
+def _submitted(executor, config, name):
+    """The future of a run, also where no process can be started any more: then of that error."""
+    try:
+        return executor.submit(_train, config, name)
+    except _FINAL as error:
+        failed = Future()
+        failed.set_exception(error)
+        return failed
 
 
 def _ended(running):
@@ -227,3 +245,4 @@ def _read(name, config):
 # A worker of a cluster computes with the code that it loaded, whatever became of the files.
 _LOADED = {kind: of.code for kind, of in KINDS.items()}
 _ALONE = threading.Lock()
+_FINAL = BrokenProcessPool, CancelledError, OSError, EOFError  # after these no run can be computed, or stored

@@ -1,9 +1,12 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,8 +14,8 @@ from pathlib import Path
 import pytest
 from small_runs import GRID, TINY, method
 
-from metalib import _files
-from metalib.data import datasets
+from metalib import _files, _processes
+from metalib.data import datasets, microscopy
 from metalib.networks import training
 from metalib.runs import grids, sweeps
 from metalib.unsupervised import methods
@@ -34,24 +37,28 @@ def test_a_sweep_is_a_table_with_a_row_a_run_that_matches_training_alone():
         assert (row.loss, row.test) == (alone.loss, alone.test)
 
 
-def test_networks_and_methods_run_in_processes_on_sets_that_are_drawn_before(monkeypatch):
-    drawn, load = [], datasets.load
+def test_networks_and_methods_share_images_that_are_drawn_once(tmp_path, monkeypatch):
+    told, render = tmp_path / "drawn", microscopy.render
 
-    def told(*of, **how):
-        drawn.extend([(*of, how["limit"])] if "each" in how else [])
-        return load(*of, **how)
+    def drawn(name, seed, index, size):
+        with told.open("a") as file:  # by whatever process
+            print(name, seed, index, size, file=file)
+        return render(name, seed, index, size)
 
-    monkeypatch.setattr(datasets, "load", told)
+    def forking(workers, preload):  # so that its processes tell, too
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"))
+
+    monkeypatch.setattr(microscopy, "render", drawn)
+    monkeypatch.setattr(_processes, "executor", forking)
     configs = [TINY, replace(TINY, seed=1), method("otsu")]
+    datasets._embedded.cache_clear()
     table = sweeps.run(configs, workers=2)
-    assert table.test.tolist() == [
-        training.train(TINY).test,
-        training.train(configs[1]).test,
-        methods.run(configs[2]).test,
-    ]
-    assert len(drawn) == len(set(drawn))
-    wanted = {(of.data, split, getattr(of, split)) for of in configs for split in datasets.SPLITS if hasattr(of, split)}
-    assert set(drawn) == wanted
+    counts = Counter(told.read_text().splitlines())
+    assert len(counts) >= TINY.train + TINY.val + TINY.test
+    limits = {(split, getattr(of, split)) for of in configs for split in datasets.SPLITS if hasattr(of, split)}
+    assert counts.total() == sum(limit for _, limit in limits)
+    alone = [training.train(configs[0]), training.train(configs[1]), methods.run(configs[2])]
+    assert table.test.tolist() == [of.test for of in alone]
 
 
 def test_finished_runs_are_not_computed_again(monkeypatch):
