@@ -129,8 +129,8 @@ def of_evaluation(images=16, size=256, levels=None):
     if levels:
         maps = np.round(maps * levels) / levels
     against = (
-        Against("loop over 50 thresholds", lambda rng: baselines.evaluate(maps, masks), 12, 1e-4),
-        Against("f1_score of scikit-learn, 50 times", lambda rng: baselines.f1_scores(maps, masks), close=None),
+        Against("loop over 50 thresholds", lambda rng: baselines.evaluate(maps, masks), 12, 1e-6),
+        Against("f1_score of scikit-learn, 50 times", lambda rng: baselines.f1_scores(maps, masks), 20, close=None),
     )
 
     def ours(rng):

@@ -1,7 +1,7 @@
 """Wall time of a sweep, over the time of its runs divided by the processes: `python benchmarks/sweep.py`.
 
 16 runs of notebook 02 in the profile `quick`, none of them cached, one process a core. What is above 1 are the start of
-the processes, which import torch, the end, at which some have no run left, and the process that collects.
+the server that they fork from, which imports torch, the end, at which some have no run left, and the process that collects.
 """
 
 import os
@@ -34,7 +34,7 @@ def main():
     work = table.seconds.sum()
     print(f"{RUNS} runs on {processes} processes: {wall:.1f} s for {work:.1f} s of runs, {wall * processes / work:.3f}")
     print(f"the longest run {table.seconds.max():.1f} s, the shortest {table.seconds.min():.1f} s")
-    print(f"start of one process {started:.1f} s, {started * processes / work:.3f} of the work of each")
+    print(f"import of the library and torch {started:.1f} s, {started * processes / work:.3f} of the work of each")
 
 
 if __name__ == "__main__":
