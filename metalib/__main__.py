@@ -21,7 +21,8 @@ def segment(parser, arguments):
         "--method", choices=own_images.METHODS, default="", help="default: supervised if there are masks"
     )
     parser.add_argument("--recipe", default="cl", help="label noise of supervised training, such as rcl_flip:0.4")
-    parser.add_argument("--epochs", type=int, help=f"default: enough for {own_images.STEPS} optimisation steps")
+    steps = "{igtt} optimisation steps, {supervised} with masks".format(**own_images.STEPS)
+    parser.add_argument("--epochs", type=int, help=f"passes over the images (default: enough for {steps})")
     parser.add_argument("--width", type=int, help="channels of the U-Net's first level (default: 16)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)

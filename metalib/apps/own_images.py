@@ -17,14 +17,15 @@ import numpy as np
 from metalib import _checks, _files, _provenance
 from metalib.apps import segment_report, supervised, tiles
 from metalib.data import image_files, unsplit
-from metalib.networks import metrics
+from metalib.networks import augmentation, metrics
 from metalib.noise import recipes
 from metalib.unsupervised import igtt, thresholds, weights
 from metalib.unsupervised.config import preset
 
-STEPS = 800  # optimisation steps, a few minutes on two CPU cores for images of 256 px
-TRAIN_PX, TRAIN_TILES = 256, 400  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
-METHODS = ("igtt", "supervised")
+# Optimisation steps by method, each on crops of this side: a minute on two CPU cores.
+STEPS, CROP_PX = {"igtt": 200, "supervised": 400}, 128
+METHODS = tuple(STEPS)
+TRAIN_PX, TRAIN_TILES = 256, 64  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
 THRESHOLDS = {  # what simpler methods find
     "Otsu": partial(thresholds.otsu, sigma_px=1),
     "adaptive Gaussian": partial(thresholds.adaptive_gaussian, sigma_px=1),
@@ -39,19 +40,21 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     needs them (default: supervised where there are masks); recipe: label noise of supervised training, see `recipes.make`.
     changes: fields of `IgttConfig`, on top of the preset `improved` at a scale for a CPU.
     FileExistsError: `out` holds files already. ValueError or FileNotFoundError name what is wrong with a folder, a file or a
-    choice. A warning tells of masks that came out empty or full.
+    choice. A warning tells of masks that came out empty or full. Memory does not grow with the number of images.
     """
     out, method = Path(out), check(out, masks=masks, method=method, recipe=recipe)
     found = unsplit.read_images(images, masks)
     network, config, history = _trained(found, method, recipe, changes)
-    scores = [tiles.predict(network, image) for image in found.images]
-    rows = [_row(found, number, scores[number], method) for number in range(len(scores))]
-    report = {"method": method, "recipe": recipe, "config": asdict(config), "provenance": _provenance.environment()}
-    page = segment_report.page(found, scores, THRESHOLDS, rows, report)
-    _write_all(out, found, scores)
     weights.save(network, config, out / "model.safetensors")
+    rows, shown = [], []
+    for number, (path, image) in enumerate(zip(found.paths, found.images, strict=True)):
+        scores = tiles.predict(network, image)
+        _write(out, path.stem, image, scores)
+        rows.append(_row(found, number, image, scores, method))
+        shown += [scores] if number < segment_report.SHOWN else []
+    report = {"method": method, "recipe": recipe, "config": asdict(config), "provenance": _provenance.environment()}
     _files.atomic_write(out / "report.json", _files.dumps(report | {"images": rows, "history": history}))
-    _files.atomic_write(out / "report.html", page)
+    _files.atomic_write(out / "report.html", segment_report.page(found, shown, THRESHOLDS, rows, report))
     blank = sum(row["foreground"] in (0, 1) for row in rows)
     if blank:
         warnings.warn(f"{blank} of {len(rows)} masks are empty or full: train for more epochs", stacklevel=2)
@@ -95,50 +98,62 @@ def _trained(found, method, recipe, changes):
     """The network, its `IgttConfig`, and how training went."""
     held = held_out(len(found.images), method)
     used = [number for number in range(len(found.images)) if number not in held]
-    side = min(TRAIN_PX, *(min(found.images[number].shape) for number in used))
-    whole = len({image.shape for image in found.images}) == 1 and max(found.images[0].shape) <= TRAIN_PX
-    parts = [[of[number] for number in used] for of in (found.images, found.masks or ()) if of]
-    stacks = [np.stack(part) if whole else tiles.cut(part, side) for part in parts]
-    chosen = _with_contrast(stacks[0])
-    images, *masks = (stack[chosen] for stack in stacks)
+    images, masks = _training_tiles(found, used)
     if method == "supervised":
         # Random light is for iGTT, whose first labels come from a threshold; masks know better.
-        config = _configured(len(images), dict(light=0.0) | changes)
-        network, losses = supervised.fit(images[:, None], masks[0], config, recipe, progress=True)
+        config = _configured(images.shape, method, dict(light=0.0) | changes)
+        network, losses = supervised.fit(images[:, None], masks, config, recipe, progress=True)
         return network, config, {"loss": losses}
-    config = _configured(len(images), changes)
+    config = _configured(images.shape, method, changes)
     network, history = igtt.fit(images[:, None], config, progress=True)
     return network, config, asdict(history)
 
 
-def _with_contrast(stack):
-    """Which of the tiles (N, H, W) to train on: those that are not constant, and of too many, some evenly spread."""
-    chosen = np.flatnonzero(np.ptp(stack, axis=(1, 2)) > 0)
-    return chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), TRAIN_TILES)).round().astype(int)]
+def _training_tiles(found, used):
+    """Tiles (N, H, W) of the images to train on that are not constant, of too many some evenly spread; and their masks.
+
+    One size, up to TRAIN_PX: they are the images.
+    """
+    shapes = [found.shapes[number] for number in used]
+    whole = len(set(shapes)) == 1 and max(shapes[0]) <= TRAIN_PX
+    cut = (lambda image: image[None]) if whole else partial(tiles.cut, side=min(TRAIN_PX, *map(min, shapes)))
+    varied = [
+        (number, place)
+        for number in used
+        for place in np.flatnonzero(np.ptp(cut(found.images[number]), axis=(1, 2)) > 0)
+    ]
+    chosen = {}
+    for at in np.linspace(0, len(varied) - 1, min(len(varied), TRAIN_TILES)).round().astype(int):
+        number, place = varied[at]
+        chosen.setdefault(number, []).append(place)
+    return [
+        of and np.concatenate([cut(of[number])[places] for number, places in chosen.items()])
+        for of in (found.images, found.masks)
+    ]
 
 
-def _configured(count, changes):
+def _configured(shape, method, changes):
+    """The configuration of a training on images of shape (N, H, W)."""
+    changes = dict(crop_px=CROP_PX) | changes
+    count = shape[0] * augmentation.crops(shape[1:], changes["crop_px"])
     batch = min(_checks.whole(changes.get("batch", 4), "batch"), count)
-    epochs = ceil(STEPS / (count // batch))
+    epochs = ceil(STEPS[method] / (count // batch))
     return preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
 
 
-def _row(found, number, scores, method):
+def _row(found, number, image, scores, method):
     """What was found in an image, and where there is a mask, the Dice of each method."""
     row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
     if found.masks:
-        image, of = found.images[number], {segment_report.NAMES[method]: scores}
+        of, mask = {segment_report.NAMES[method]: scores}, found.masks[number][None]
         of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
-        row["dice"] = {
-            name: metrics.evaluate(each[None], found.masks[number][None])["dice_half"] for name, each in of.items()
-        }
+        row["dice"] = {name: metrics.evaluate(each[None], mask)["dice_half"] for name, each in of.items()}
         row["held_out"] = number in held_out(len(found.images), method)
     return row
 
 
-def _write_all(out, found, scores):
-    for path, image, score in zip(found.paths, found.images, scores, strict=True):
-        mask = score > 0.5
-        image_files.write_image(out / "masks" / f"{path.stem}.png", np.where(mask, 255, 0).astype(np.uint8))
-        image_files.write_image(out / "scores" / f"{path.stem}.tiff", score)
-        image_files.write_image(out / "overlays" / f"{path.stem}.png", segment_report.overlay(image, mask))
+def _write(out, stem, image, scores):
+    mask = scores > 0.5
+    image_files.write_image(out / "masks" / f"{stem}.png", np.where(mask, 255, 0).astype(np.uint8))
+    image_files.write_image(out / "scores" / f"{stem}.tiff", scores)
+    image_files.write_image(out / "overlays" / f"{stem}.png", segment_report.overlay(image, mask))

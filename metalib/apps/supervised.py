@@ -27,15 +27,16 @@ def fit(images, masks, config, recipe="cl", device=None, progress=False):
     noisy = recipes.make_all(recipe, masks, [str(number) for number in range(len(masks))], config.seed)
     if (noisy == IGNORE).all():
         raise ValueError(f"recipe {recipe!r} leaves no labelled pixel: sample more of them")
-    targets, (batches, _) = engine.to_device(noisy, device), engine.batches(config, len(images))
+    targets, (batches, _) = engine.to_device(noisy, device), augmentation.batches(config, images)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         optimiser = engine.sgd(network, config)
 
         def step(number, batch):
-            rng, choices = np.random.default_rng([config.seed, number]), dict(light=config.light, turns=config.turns)
-            seen, labels, _ = augmentation.augmented(images[batch], targets[batch], rng, **choices)
+            rng = np.random.default_rng([config.seed, number])
+            choices = dict(light=config.light, crop_px=config.crop_px, turns=config.turns)
+            seen, (labels,), _ = augmentation.augmented(images[batch], (targets[batch],), rng, **choices)
             return engine.step(network, optimiser, seen, partial(losses.cross_entropy, labels=labels), fill=True)
 
         taken = [loss for _, loss in engine.fit(optimiser, config, batches, step, progress)]

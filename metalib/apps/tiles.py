@@ -6,15 +6,14 @@ from metalib.data import standardise
 from metalib.networks import engine
 
 # The margin is beyond what a pixel of the U-Net sees, 94 px; both are multiples of its stride.
-TILE_PX, MARGIN_PX = 512, 96
+TILE_PX, MARGIN_PX = 1024, 96
 
 
-def cut(images, side):
-    """Tiles (N, side, side) that cover each of the images (H, W), or arrays like them; the last ones of a row overlap."""
+def cut(image, side):
+    """Tiles (N, side, side) that cover an image (H, W), or an array like it; the last ones of a row overlap."""
     return np.stack(
         [
             image[top : top + side, left : left + side]
-            for image in images
             for top in _starts(image.shape[0], side)
             for left in _starts(image.shape[1], side)
         ]

@@ -1,5 +1,7 @@
 """Folders of one's own without splits: images to segment, with masks beside them if there are any; and labels to diagnose."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,28 +14,48 @@ from metalib.data import image_files
 LEAST_PX = 32  # of an image's side: below it the deepest level of the network has nothing to look at
 
 
+@dataclass(frozen=True)
+class Files(Sequence):
+    """What files hold, each read anew as it is asked for, so that memory does not grow with their number."""
+
+    paths: list
+    read: Callable
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, number):
+        return self.read(self.paths[number])
+
+
 class Images(NamedTuple):
     """N files: `paths`, gray `images` (H, W) float32 in [0, 1] of any sizes, `masks` (H, W) uint8 in {0, 1} or None.
 
-    about: one line of text a file, what was found in it.
+    shapes: (H, W) of each; about: one line of text a file, what was found in it.
     """
 
     paths: list
-    images: list
-    masks: list | None
+    images: Files
+    masks: Files | None
+    shapes: list
     about: list
 
 
 def read_images(folder, masks=None):
     """The `Images` of a folder, 8- or 16-bit PNG, TIFF or JPEG, and of `masks` the mask of the same name for each.
 
-    Colour is averaged to gray; an alpha channel is left out. FileNotFoundError and ValueError name the folder or the file
-    that cannot work, and what to do.
+    Every file is checked. Colour is averaged to gray; an alpha channel is left out. FileNotFoundError and ValueError name
+    the folder or the file that cannot work, and what to do.
     """
     paths = list(image_files.by_stem(Path(folder), "image").values())
-    images, about = zip(*map(_read_gray, paths), strict=True)
-    found = masks and [_read_mask(path, image, Path(masks)) for path, image in zip(paths, images, strict=True)]
-    return Images(paths, list(images), found or None, list(about))
+    shapes, about, files = [], [], []
+    for path in paths:
+        image, told = _read_gray(path)
+        shapes.append(image.shape)
+        about.append(told)
+        files += [_checked_mask(path, image.shape, Path(masks))] if masks else []
+    images = Files(paths, lambda path: _read_gray(path)[0])
+    return Images(paths, images, Files(files, _read_mask) if masks else None, shapes, about)
 
 
 class LabelFolder:
@@ -95,17 +117,20 @@ def _read_gray(path):
     return image, about
 
 
-def _read_mask(path, image, folder):
-    """The mask of an image, of the same stem in a folder."""
+def _checked_mask(path, shape, folder):
+    """The file of the mask of an image (H, W), of the same stem in a folder."""
     files = [file for suffix in image_files.LOSSLESS if (file := folder / f"{path.stem}{suffix}").is_file()]
     if not files:
         raise FileNotFoundError(
             f"{folder} has no mask {path.stem}.png or .tif for {path.name}: add it, or move the image away"
         )
-    mask = image_files.read_image(files[0])
-    if mask.shape != image.shape:
-        raise ValueError(f"{files[0]} has shape {mask.shape}, its image {path.name} {image.shape}: they must agree")
-    return image_files.to_binary(mask, files[0])
+    if (found := _read_mask(files[0]).shape) != shape:
+        raise ValueError(f"{files[0]} has shape {found}, its image {path.name} {shape}: they must agree")
+    return files[0]
+
+
+def _read_mask(path):
+    return image_files.to_binary(image_files.read_image(path), path)
 
 
 def _check_like(mask, path, shape, first):

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+CACHED_PIXELS = 2**18  # of images in one pass on a CPU: of more, what the layers hand on goes through memory
 WARM_UP = 3  # steps that CUDA asks for before it captures one; they train as any other
 
 
@@ -110,8 +111,13 @@ def logits(network, images, *, fill=False):
 
 
 def predictions(network, images, device, *, fill=False, batch=32):
-    """`logits` of standardised images (N, C, H, W), an array or a tensor, batch by batch, in evaluation mode."""
+    """`logits` of standardised images (N, C, H, W), an array or a tensor, batch by batch, in evaluation mode.
+
+    batch: how many images at most; on a CPU no more than have CACHED_PIXELS.
+    """
     network.eval()
+    if device.type == "cpu":
+        batch = max(1, min(batch, CACHED_PIXELS // (images.shape[-2] * images.shape[-1])))
     with torch.inference_mode():
         for first in range(0, len(images), batch):
             yield logits(network, to_device(images[first : first + batch], device), fill=fill)

@@ -74,6 +74,8 @@ class IgttConfig(FitConfig):
     # "set": before each refresh, and at the end, a network that is brighter where the images are darker, over the whole set,
     # is negated. Paper: has none, and |det| cannot tell foreground from background.
     orientation: str = "none"
+    # Of each image of a batch only a random square of this side, and an epoch as long as it takes to cover all; None: whole.
+    crop_px: int | None = None
     # Each batch under one of the 8 symmetries of the square, and under a smooth random gain and offset of these strengths.
     turns: bool = False
     light: float = 0.0
@@ -131,6 +133,8 @@ def check(config):
     _checks.ratio(config.sure, "sure")
     _checks.ratio(config.hold, "hold")
     _checks.number(config.smooth_px, "smooth_px", 0)
+    if config.crop_px is not None and _checks.whole(config.crop_px, "crop_px") and config.refresh == "step":
+        raise ValueError('crop_px is set: a refresh of "step" needs whole images, choose "pass" or "never"')
     pseudo_labels.extract_meta_structure(np.zeros((2, 2)), config.radius_px, config.keep, np.random.default_rng(0))
     return config
 

@@ -72,7 +72,7 @@ class Run:
         self.network, self.targets, self.config = network, targets, config
         self.images = engine.to_device(targets.images, next(network.parameters()).device)
         self.optimiser = engine.sgd(network, config)
-        self.batches, self.per_epoch = engine.batches(config, len(self.images))
+        self.batches, self.per_epoch = augmentation.batches(config, self.images)
         self.loss, self.seen = [], []
 
     def train(self, progress=False):
@@ -91,13 +91,15 @@ class Run:
     def step(self, number, batch):
         """One optimisation step; under refresh "step" the probabilities (B, H, W) before it are `seen`, on the device."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
-        images, labels = self.images[batch], torch.from_numpy(self.targets.labels[batch]).to(self.images.device)
-        images, labels, back = augmentation.augmented(images, labels, rng, light=config.light, turns=config.turns)
+        labels, masks = (torch.from_numpy(of[batch]) for of in (self.targets.labels, self.targets.masks))
+        choices = dict(light=config.light, crop_px=config.crop_px, turns=config.turns)
+        images, (labels, masks), back = augmentation.augmented(self.images[batch], (labels, masks), rng, **choices)
+        share, labels = float(masks.double().mean()), labels.to(images.device)
 
         def loss(logits):
             if config.refresh == "step":
                 self.seen.append(back(logits.detach()[:, 0].sigmoid()))
-            return _loss(config, logits, labels, number // self.per_epoch, float(self.targets.masks[batch].mean()))
+            return _loss(config, logits, labels, number // self.per_epoch, share)
 
         return engine.step(self.network, self.optimiser, images, loss, fill=True)
 

@@ -116,16 +116,20 @@ def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, 
 
 
 @pytest.mark.parametrize(
-    ("count", "batch", "epochs"), [(1, 1, 800), (3, 3, 800), (4, 4, 800), (9, 4, 400), (50, 4, 67)]
+    ("count", "side", "batch", "epochs"),
+    [(1, 64, 1, 200), (3, 128, 3, 200), (1, 256, 4, 200), (9, 128, 4, 100), (16, 256, 4, 13), (50, 128, 4, 17)],
 )
-def test_a_run_has_at_least_so_many_steps_and_is_the_improved_preset(count, batch, epochs):
-    config = own_images._configured(count, {})
+def test_a_run_has_at_least_so_many_steps_and_is_the_improved_preset(count, side, batch, epochs):
+    shape = (count, side, side)
+    config = own_images._configured(shape, "igtt", {})
     assert (config.batch, config.epochs) == (batch, epochs)
-    assert count // batch * epochs >= own_images.STEPS > count // batch * (epochs - 1)
-    scale = dict(width=16, lr=0.1, batch=batch, epochs=epochs)
+    per_epoch = count * max(1, side // 128) ** 2 // batch
+    assert per_epoch * epochs >= own_images.STEPS["igtt"] > per_epoch * (epochs - 1)
+    scale = dict(width=16, lr=0.1, crop_px=128, batch=batch, epochs=epochs)
     assert config == preset("improved", **scale)
-    changed = own_images._configured(count, dict(epochs=3, light=0.0, seed=5))
+    changed = own_images._configured(shape, "igtt", dict(epochs=3, light=0.0, seed=5))
     assert changed == preset("improved", **scale | dict(epochs=3, light=0.0, seed=5))
+    assert own_images._configured(shape, "supervised", {}).epochs >= 1.9 * epochs
 
 
 def same_stem(folder):
@@ -204,7 +208,7 @@ def test_the_command_line_says_in_one_line_what_it_did_or_what_is_wrong(folder, 
     main(["segment", str(folder), str(out), "--epochs", "2", "--width", "4", "--seed", "5"])
     assert capsys.readouterr().out == f"{out}: masks, scores, overlays, model and report written\n"
     config = weights.load(out / "model.safetensors")[1]
-    assert config == preset("improved", epochs=2, width=4, seed=5, lr=0.1, batch=3)
+    assert config == preset("improved", epochs=2, width=4, seed=5, lr=0.1, batch=3, crop_px=128)
     for taken, message in ((folder, "exists and is not empty"), (tmp_path / "absent", "there is no folder")):
         first, second = (folder, taken) if taken == folder else (taken, tmp_path / "other")
         with pytest.raises(SystemExit) as left:

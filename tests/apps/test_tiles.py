@@ -14,17 +14,12 @@ from metalib.unsupervised import igtt
 @given(st.integers(5, 60), st.integers(5, 60), st.integers(2, 5), st.integers(0, 9))
 def test_tiles_cover_every_pixel_and_are_those_of_the_image(height, width, side, seed):
     image = np.random.default_rng(seed).permutation(height * width).reshape(height, width)
-    found = tiles.cut([image], side)
+    found = tiles.cut(image, side)
     assert set(found.ravel()) == set(image.ravel())
     assert len(found) == -(-height // side) * -(-width // side)
     for tile in found:
         top, left = np.argwhere(image == tile[0, 0])[0]
         np.testing.assert_array_equal(tile, image[top : top + side, left : left + side])
-
-
-def test_images_of_several_sizes_are_cut_one_after_the_other():
-    found = tiles.cut([np.zeros((4, 4)), np.ones((8, 4))], 4)
-    assert found[:, 0, 0].tolist() == [0, 1, 1]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What a folder of one's own may hold, and what is said of files that cannot work."""
 
+import tracemalloc
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -51,6 +53,25 @@ def test_masks_are_those_of_the_same_name(folder):
         np.testing.assert_array_equal(mask, iio.imread(folder / "masks" / f"{path.stem}.png") > 0)
         assert mask.shape == image.shape
         assert mask.dtype == np.uint8
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, rng):
+    for number in range(12):
+        iio.imwrite(tmp_path / f"{number}.png", rng.integers(0, 255, (256, 256), np.uint8))
+    one = 256 * 256 * 4  # as float32
+
+    def peak(count):
+        tracemalloc.start()
+        found = unsplit.read_images(tmp_path)
+        means = [found.images[number].mean() for number in range(count)]
+        reached = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return reached, means
+
+    few, _ = peak(1)
+    many, means = peak(12)
+    assert many < few + one
+    np.testing.assert_allclose(means, [iio.imread(path).mean() / 255 for path in sorted(tmp_path.iterdir())], rtol=1e-5)
 
 
 def missing(masks):

@@ -41,6 +41,8 @@ def test_presets_differ_where_paper_and_official_code_do():
         (dict(lr_step_epochs=0), "lr_step_epochs is 0"),
         (dict(model="other"), "unknown model 'other'"),
         (dict(thresholds=2), "k is 2"),
+        (dict(crop_px=0), "crop_px is 0"),
+        (dict(crop_px=16), "crop_px is set: a refresh of \"step\" needs whole images"),
     ],
 )  # fmt: skip
 def test_bad_choices_are_named(changes, message):

@@ -211,6 +211,25 @@ def test_bands_reach_the_labels(steps):
     assert {0, 1, _labels.IGNORE} == set(steps[0]["labels"].unique().tolist())
 
 
+def test_crops_have_the_labels_and_the_share_of_their_own_pixels(steps, refreshes):
+    igtt.fit(IMAGES, preset("improved", **SMALL, crop_px=20, turns=False, light=0.0, refresh="never"))
+    upright, labels, masks = standardise.standardise(IMAGES, range(8))[:, 0], *refreshes[0][4:6]
+    assert len(steps) == 2 * 6  # three crops cover an image
+    for step in steps:
+        places = [
+            next(
+                (number, slice(top, top + 20), slice(left, left + 20))
+                for number in range(8)
+                for top, left in np.argwhere(upright[number] == seen[0, 0])
+            )
+            for seen in step["images"][:, 0, :20, :20].numpy()
+        ]
+        for seen, of, place in zip(step["images"][:, 0, :20, :20], step["labels"], places, strict=True):
+            np.testing.assert_array_equal(seen, upright[place])
+            np.testing.assert_array_equal(of, labels[place])
+        assert step["share"] == pytest.approx(np.mean([masks[place] for place in places]))
+
+
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_the_learning_rate_follows_its_schedule(monkeypatch, schedule):
     rates, step = [], torch.optim.SGD.step
