@@ -124,8 +124,10 @@ def _checked_mask(path, shape, folder):
         raise FileNotFoundError(
             f"{folder} has no mask {path.stem}.png or .tif for {path.name}: add it, or move the image away"
         )
-    if (found := _read_mask(files[0]).shape) != shape:
-        raise ValueError(f"{files[0]} has shape {found}, its image {path.name} {shape}: they must agree")
+    mask = image_files.read_image(files[0])
+    if mask.shape != shape:
+        raise ValueError(f"{files[0]} has shape {mask.shape}, its image {path.name} {shape}: they must agree")
+    image_files.to_binary(mask, files[0])
     return files[0]
 
 

@@ -148,37 +148,45 @@ def check_finite(values, what, lr):
 
 
 class Captured:
-    """A step that is called by the numbers of its images (batch,), and gives its loss, still on the device.
+    """A step that is called with arrays, tensors or numbers, each of one shape, and gives tensors, still on the device.
 
-    step: what to do with such numbers, a tensor (batch,) on the device; it must not ask the device for a number, and
+    step: what to do with these as tensors on the device, a tuple of tensors; it must not ask the device for a number, and
     reads what changes between calls, such as the learning rate, from tensors. The random numbers of each call are new.
     """
 
-    def __init__(self, step, batch, device):
-        self._step, self._calls, self._graph = step, 0, None
-        self._numbers = torch.zeros(batch, dtype=torch.long, device=device)
+    def __init__(self, step, device):
+        self._step, self._device, self._calls, self._graph = step, device, 0, None
         self._stream = torch.cuda.Stream(device)
 
-    def __call__(self, numbers):
-        with torch.cuda.device(self._numbers.device):
-            self._numbers.copy_(torch.from_numpy(numbers), non_blocking=True)
+    def __call__(self, *given):
+        given = [torch.as_tensor(of) for of in given]
+        with torch.cuda.device(self._device):
+            if not self._calls:
+                self._given = [torch.empty_like(of, device=self._device) for of in given]
+            for kept, of in zip(self._given, given, strict=True):
+                kept.copy_(of, non_blocking=True)
             self._calls += 1
             if self._calls <= WARM_UP:
                 return self._warm_up()
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(self._graph, stream=self._stream):
-                    self._loss = self._step(self._numbers)
+                    self._found = self._step(*self._given)
             self._graph.replay()
-            return self._loss.clone()
+            return tuple(of.clone() for of in self._found)
 
     def _warm_up(self):
         """A step by the usual launches, beside the default stream, which cannot be captured."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            loss = self._step(self._numbers)
+            found = self._step(*self._given)
         torch.cuda.current_stream().wait_stream(self._stream)
-        return loss
+        return found
+
+
+def captures(device):
+    """Whether a step on the device can be `Captured`."""
+    return device.type == "cuda"
 
 
 def compiled(network, device):

@@ -59,11 +59,12 @@ def area_cross_entropy(logits, labels, share):
     """Binary cross-entropy, the mean of each class weighted by the square root of its area: `share` in [0, 1] of the pixels.
 
     Labels may be a thin sample of their class, such as a skeleton of it. Weights like the areas would let a rare class
-    shrink, equal weights would let it grow. logits (B, 1, H, W), labels (B, H, W) in {0, 1, IGNORE}; a float32 scalar; a
-    class without a pixel counts nothing.
+    shrink, equal weights would let it grow. logits (B, 1, H, W), labels (B, H, W) in {0, 1, IGNORE}; share: a number, or a
+    tensor () on their device, which is not checked; a float32 scalar; a class without a pixel counts nothing.
     """
     _check_shapes(logits, labels, 1)
-    _checks.ratio(share, "share")
+    if not torch.is_tensor(share):
+        _checks.ratio(share, "share")
     entropy, known = _two_classes(logits, labels), labels != IGNORE
     weights, loss = (share**0.5, (1 - share) ** 0.5), 0
     for weight, members in zip(weights, (labels == 1, known & (labels != 1)), strict=True):

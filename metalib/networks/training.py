@@ -152,7 +152,7 @@ def stepper(network, optimiser, images, noisy, config, device):
     It returns the loss, still on the device, or None where no pixel of the batch is labelled, which is left out.
     """
     labelled, targets = np.array([(mask != IGNORE).any() for mask in noisy]), engine.to_device(noisy, device)
-    alone_on_gpu = device.type == "cuda" and distributed.size() == 1
+    alone_on_gpu = engine.captures(device) and distributed.size() == 1
     if alone_on_gpu and config.epochs * targets.numel() >= COMPILED_PIXELS:
         network = engine.compiled(network, device)
 
@@ -160,11 +160,11 @@ def stepper(network, optimiser, images, noisy, config, device):
         def loss(logits):
             return distributed.own_loss(losses.cross_entropy(logits, targets[numbers]), targets[numbers])
 
-        return distributed.mean(engine.step(network, optimiser, engine.to_device(images[numbers], device), loss))
+        return (distributed.mean(engine.step(network, optimiser, engine.to_device(images[numbers], device), loss)),)
 
     if alone_on_gpu and torch.is_tensor(images):  # else they come from the host, batch by batch
-        step_on = engine.Captured(step_on, config.batch, device)
-    return lambda _, batch: step_on(distributed.part(batch)) if labelled[batch].any() else None
+        step_on = engine.Captured(step_on, device)
+    return lambda _, batch: step_on(distributed.part(batch))[0] if labelled[batch].any() else None
 
 
 def _test(network, data, device):

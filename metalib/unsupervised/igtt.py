@@ -10,6 +10,7 @@ Here is the training; `config` has all choices, `targets` goes from probabilitie
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class Run:
         self.images = engine.to_device(targets.images, next(network.parameters()).device)
         self.optimiser = engine.sgd(network, config)
         self.batches, self.per_epoch = augmentation.batches(config, self.images)
-        self.loss, self.seen = [], []
+        self.loss, self.seen, self._captured = [], [], {}
 
     def train(self, progress=False):
         """All steps, the refreshes of the labels between them, and a last look at what has become of the network."""
@@ -90,18 +91,32 @@ class Run:
 
     def step(self, number, batch):
         """One optimisation step; under refresh "step" the probabilities (B, H, W) before it are `seen`, on the device."""
-        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        config, rng, epoch = self.config, np.random.default_rng([self.config.seed, number]), number // self.per_epoch
         labels, masks = (torch.from_numpy(of[batch]) for of in (self.targets.labels, self.targets.masks))
         choices = dict(light=config.light, crop_px=config.crop_px, turns=config.turns)
         images, (labels, masks), back = augmentation.augmented(self.images[batch], (labels, masks), rng, **choices)
-        share, labels = float(masks.double().mean()), labels.to(images.device)
+        take = self._launched(epoch, images.shape)
+        loss, logits = take(images, labels.to(images.device), float(masks.double().mean()))
+        if config.refresh == "step":
+            self.seen.append(back(logits[:, 0].sigmoid()))
+        return loss
+
+    def _launched(self, epoch, shape):
+        """`_take` of an epoch; on a GPU captured, once for each loss and shape of the images."""
+        take, kind = partial(self._take, epoch), (epoch < self.config.bootstrap_epochs, shape)
+        if engine.captures(self.images.device) and kind not in self._captured:
+            self._captured[kind] = engine.Captured(take, self.images.device)
+        return self._captured.get(kind, take)
+
+    def _take(self, epoch, images, labels, share):
+        """One step on images (B, 1, H, W) and labels (B, H, W): its loss, and the logits (B, 1, H, W) before it."""
+        seen = []
 
         def loss(logits):
-            if config.refresh == "step":
-                self.seen.append(back(logits.detach()[:, 0].sigmoid()))
-            return _loss(config, logits, labels, number // self.per_epoch, share)
+            seen.append(logits.detach())
+            return _loss(self.config, logits, labels, epoch, share)
 
-        return engine.step(self.network, self.optimiser, images, loss, fill=True)
+        return engine.step(self.network, self.optimiser, images, loss, fill=True), *seen
 
     def _end_epoch(self, epoch):
         """After so many epochs: the losses of the last one as numbers, and new labels for the next."""

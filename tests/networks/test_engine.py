@@ -28,11 +28,11 @@ def uncaptured(monkeypatch):
     """Replaces the capture by launches one by one."""
 
     class Launched:
-        def __init__(self, step, batch, device):
+        def __init__(self, step, device):
             self.step, self.device = step, device
 
-        def __call__(self, numbers):
-            return self.step(torch.from_numpy(numbers).to(self.device))
+        def __call__(self, *given):
+            return self.step(*(torch.as_tensor(of).to(self.device) for of in given))
 
     return lambda: monkeypatch.setattr(engine, "Captured", Launched)
 
@@ -55,8 +55,8 @@ def test_a_compiled_run_is_one_of_the_same_numbers(monkeypatch):
 
 @needs_gpu
 def test_a_captured_step_draws_new_random_numbers_at_every_call():
-    step = engine.Captured(lambda numbers: torch.rand((), device="cuda"), 1, torch.device("cuda"))
-    drawn = torch.stack([step(np.zeros(1, dtype=int)) for _ in range(10)])
+    step = engine.Captured(lambda numbers: (torch.rand((), device="cuda"),), torch.device("cuda"))
+    drawn = torch.cat([torch.stack(step(np.zeros(1, dtype=int))) for _ in range(10)])
     assert len(set(drawn.tolist())) == 10
 
 
@@ -94,25 +94,26 @@ class FakeCuda:
         self.work()
 
 
-def test_every_call_computes_one_step_on_the_numbers_that_it_is_given(monkeypatch):
+def test_every_call_computes_one_step_on_what_it_is_given(monkeypatch):
     done, loss = [], torch.zeros(())
 
     def work():
-        done.append(step._numbers.tolist())
-        loss.fill_(float(step._numbers.sum()))
+        numbers, weight = step._given
+        done.append(numbers.tolist())
+        loss.fill_(float(numbers.sum() * weight))
 
-    def step_of(numbers):
+    def step_of(numbers, weight):
         if not cuda.capturing:
             work()
-        return loss if cuda.capturing else loss.clone()
+        return (loss,) if cuda.capturing else (loss.clone(),)
 
     cuda = FakeCuda(work)
     monkeypatch.setattr(engine.torch, "cuda", cuda)
-    step = engine.Captured(step_of, 2, torch.device("cpu"))
+    step = engine.Captured(step_of, torch.device("cpu"))
     asked = [[number, number + 1] for number in range(8)]
-    told = [step(np.array(numbers)) for numbers in asked]
+    told = [step(np.array(numbers), 0.5 * numbers[0]) for numbers in asked]
     assert done == asked
-    assert [value.item() for value in told] == [sum(numbers) for numbers in asked]
+    assert [value.item() for (value,) in told] == [0.5 * numbers[0] * sum(numbers) for numbers in asked]
     assert cuda.replays == len(asked) - engine.WARM_UP
 
 
