@@ -76,6 +76,7 @@ bench: $(READY) ## time every step against a plain version of it, renew the tabl
 	@mkdir -p .cache
 	TQDM_DISABLE=1 $(RUN) -m pytest benchmarks --benchmark-quiet --benchmark-json=.cache/benchmarks.json
 	TQDM_DISABLE=1 $(RUN) -m benchmarks.growth
+	TQDM_DISABLE=1 $(RUN) -m benchmarks.waits
 	$(RUN) -m benchmarks.table .cache/benchmarks.json
 
 # In a container one is often root, which JupyterLab wants to be told.

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from benchmarks import baselines, cases, table
+from benchmarks import baselines, cases, table, waits
 from metalib.data import fields
 
 SMALL = replace(cases.QUICK, width=4, size=32, train=8, val=2, test=2, epochs=1)
@@ -67,3 +68,15 @@ def test_the_table_names_what_is_missed():
         "| flips | 1 ms | 10% (memory) | loop | 250 ms | 250 times as fast | at least 100 times as fast | met |" in text
     )
     assert "| drawing | 200 µs | 5.00 times its time | at most 2.00 times its time | **missed** |" in text
+
+
+def test_what_people_wait_for_is_timed_by_its_command_and_told(tmp_path):
+    waits.write(tmp_path / "images", 2, 32)
+    assert [iio.imread(path).shape for path in sorted((tmp_path / "images").iterdir())] == [(32, 32)] * 2
+    seconds, mib = waits.timed(["--help"])
+    assert seconds > 0
+    assert mib > 5
+    with pytest.raises(SystemExit, match="segment"):
+        waits.timed(["segment", tmp_path / "absent", tmp_path / "out"])
+    lines = waits.markdown([waits.Wait("a", 60, 59.6, 1000.4), waits.Wait("b", 60, 61, 3)]).splitlines()
+    assert lines[2:] == ["| a | 60 s | 60 s | met | 1000 MiB |", "| b | 61 s | 60 s | **missed** | 3 MiB |"]
