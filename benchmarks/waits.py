@@ -62,7 +62,8 @@ def timed(command, own=None):
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "metalib", *command], env=os.environ | (own or {}))
     _, status, used = os.wait4(process.pid, 0)
-    if status:
+    process.returncode = os.waitstatus_to_exitcode(status)  # else it counts as running
+    if process.returncode:
         raise SystemExit(f"{command} failed")
     return time.perf_counter() - start, used.ru_maxrss / 1024
 
