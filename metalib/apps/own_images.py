@@ -25,7 +25,8 @@ from metalib.unsupervised.config import preset
 # Optimisation steps by method, each on crops of this side: a minute on two CPU cores.
 STEPS, CROP_PX = {"igtt": 200, "supervised": 400}, 128
 METHODS = tuple(STEPS)
-TRAIN_PX, TRAIN_TILES = 256, 64  # larger images are cut to train on; of more tiles, so many are taken, evenly spread
+# Larger images are cut to train on; of more tiles so many are taken, evenly spread: iGTT looks at all of them for new labels.
+TRAIN_PX, TRAIN_TILES = 256, {"igtt": 64, "supervised": 400}
 THRESHOLDS = {  # what simpler methods find
     "Otsu": partial(thresholds.otsu, sigma_px=1),
     "adaptive Gaussian": partial(thresholds.adaptive_gaussian, sigma_px=1),
@@ -98,7 +99,7 @@ def _trained(found, method, recipe, changes):
     """The network, its `IgttConfig`, and how training went."""
     held = held_out(len(found.images), method)
     used = [number for number in range(len(found.images)) if number not in held]
-    images, masks = _training_tiles(found, used)
+    images, masks = _training_tiles(found, used, TRAIN_TILES[method])
     if method == "supervised":
         # Random light is for iGTT, whose first labels come from a threshold; masks know better.
         config = _configured(images.shape, method, dict(light=0.0) | changes)
@@ -109,8 +110,8 @@ def _trained(found, method, recipe, changes):
     return network, config, asdict(history)
 
 
-def _training_tiles(found, used):
-    """Tiles (N, H, W) of the images to train on that are not constant, of too many some evenly spread; and their masks.
+def _training_tiles(found, used, most):
+    """Tiles (N, H, W) of the images to train on that are not constant, of too many `most` evenly spread; and their masks.
 
     One size, up to TRAIN_PX: they are the images.
     """
@@ -123,7 +124,7 @@ def _training_tiles(found, used):
         for place in np.flatnonzero(np.ptp(cut(found.images[number]), axis=(1, 2)) > 0)
     ]
     chosen = {}
-    for at in np.linspace(0, len(varied) - 1, min(len(varied), TRAIN_TILES)).round().astype(int):
+    for at in np.linspace(0, len(varied) - 1, min(len(varied), most)).round().astype(int):
         number, place = varied[at]
         chosen.setdefault(number, []).append(place)
     return [

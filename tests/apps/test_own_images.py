@@ -233,7 +233,7 @@ def test_images_of_any_size_and_colour_are_segmented(folder, tmp_path):
 def test_large_images_are_trained_on_in_tiles_of_which_some_are_enough(folder, tmp_path, monkeypatch):
     fill(folder, 3, shape=(64, 96))
     monkeypatch.setattr(own_images, "TRAIN_PX", 32)
-    monkeypatch.setattr(own_images, "TRAIN_TILES", 7)
+    monkeypatch.setitem(own_images.TRAIN_TILES, "igtt", 7)
     seen, fit = [], igtt.fit
     monkeypatch.setattr(igtt, "fit", lambda images, *given, **told: seen.append(images) or fit(images, *given, **told))
     own_images.segment(folder, tmp_path / "out", **SMALL)
