@@ -37,6 +37,21 @@ def test_a_sweep_is_a_table_with_a_row_a_run_that_matches_training_alone():
         assert (row.loss, row.test) == (alone.loss, alone.test)
 
 
+@pytest.mark.usefixtures("forked")
+def test_numbers_depend_neither_on_workers_nor_on_their_start_nor_on_the_order(tmp_path, monkeypatch):
+    configs = [TINY, replace(TINY, seed=1), method("igtt", preset="paper", epochs=2, batch=4, width=4)]
+
+    def numbers(place, configs, workers):
+        monkeypatch.setenv("METALIB_CACHE", str(tmp_path / place))
+        table = sweeps.run(configs, workers=workers)
+        return {of.key: (of.loss, of.test) for of in table.itertuples()}
+
+    served = numbers("served", configs, 1)
+    assert _processes._served
+    monkeypatch.setattr(_processes, "_serves", lambda modules: False)
+    assert numbers("anew", configs[::-1], 2) == served
+
+
 def test_networks_and_methods_share_images_that_are_drawn_once(tmp_path, monkeypatch):
     told, render = tmp_path / "drawn", microscopy.render
 
