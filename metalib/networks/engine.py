@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-CACHED_PIXELS = 2**18  # of images in one pass on a CPU: of more, what the layers hand on goes through memory
+CACHED_PIXELS = 32 * 96**2  # of images in one pass on a CPU: of more, what the layers hand on goes through memory
 WARM_UP = 3  # steps that CUDA asks for before it captures one; they train as any other
 
 
