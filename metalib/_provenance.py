@@ -3,8 +3,10 @@
 import ast
 import hashlib
 import platform
+import subprocess
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
 from metalib._files import ROOT
 
@@ -14,8 +16,28 @@ _NEUTRAL = {"metalib._files", "metalib._provenance", "metalib._face", "metalib._
 
 
 def environment():
-    """Versions and machine behind a number."""
-    return {"python": platform.python_version(), "machine": platform.machine()} | versions(LIBRARIES)
+    """Commit, processor and versions behind a number."""
+    machine = {"machine": platform.machine(), "cpu": _processor()}
+    return {"commit": _commit(), "python": platform.python_version()} | machine | versions(LIBRARIES)
+
+
+@lru_cache(maxsize=1)
+def _commit():
+    """The commit that is checked out, with a + where tracked files differ from it; empty outside a git repository."""
+    try:
+        asked = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+@lru_cache(maxsize=1)
+def _processor():
+    """What the processor calls itself."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def versions(libraries):

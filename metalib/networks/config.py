@@ -6,6 +6,8 @@ from math import inf
 from metalib import _checks
 from metalib.noise import recipes
 
+TEST_SPREADS = {"even": 1, "early": 2}  # powers of the share of tests that gives the share of steps
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -36,7 +38,8 @@ class TrainConfig(FitConfig):
 
     recipe: see `recipes.make`; it is applied once to the training labels, never to validation or test labels.
     size in px; train, val, test: numbers of images (None: all); augment: see `datasets.augment`, training images only;
-    exact, one_sided: see `recipes.make`; tests: how many, evenly spread over the run, the last at its end (None: one an epoch).
+    exact, one_sided: see `recipes.make`; tests: how many, the last at the end of the run (None: one an epoch), spread over it
+    evenly, or test_spread "early": the k-th of n after the share (k / n)^2 of the steps.
     """
 
     data: str = "er-like"
@@ -49,6 +52,7 @@ class TrainConfig(FitConfig):
     one_sided: bool = False
     augment: bool = True  # Paper: silent on augmentation; six copies are those of the official code
     tests: int | None = None
+    test_spread: str = "even"
 
 
 def check(config):
@@ -56,6 +60,7 @@ def check(config):
     check_fit(config, TrainConfig)
     if config.tests is not None:
         _checks.whole(config.tests, "tests")
+    _checks.one_of(config.test_spread, TEST_SPREADS, "test_spread")
     recipes.parse(config.recipe)
 
 

@@ -55,11 +55,38 @@ def evaluate_classes(predicted, labels, classes):
     in labels or prediction (the others are nan), and `acc`. ValueError: shapes differ, or ids that are no class.
     """
     counts = confusion_matrix(labels, predicted, classes)
-    right = counts.diagonal()
-    union = counts.sum(axis=0) + counts.sum(axis=1) - right
-    iou = np.divide(right, union, out=np.full(classes, np.nan), where=union > 0)
-    result = {"miou": float(np.nanmean(iou)), "acc": float(right.sum() / counts.sum())}
+    iou = _iou(counts)
+    result = {"miou": float(np.nanmean(iou)), "acc": float(counts.diagonal().sum() / counts.sum())}
     return result | {f"iou_{label}": float(value) for label, value in enumerate(iou)}
+
+
+def leave_one_out(scores, labels, threshold):
+    """`dice_half`, `dice_at` and `auc` of `evaluate` over all images but one: a dict of lists, a value for each left out.
+
+    Their spread is what a jackknife takes for the error that comes from having these test images and no others. An image
+    without a known pixel is none. ValueError as of `evaluate`, and where there is but one image.
+    """
+    scores, labels = _check(scores, labels)
+    _check_several(len(labels))
+    low, high = np.float64(scores.min()), np.float64(scores.max())
+    pooled = sum(_histogram(*image, low, high) for image in zip(scores, labels, strict=True))
+    thresholds = [comparable(at, scores.dtype) for at in (0.5, threshold)]
+    aucs, masks = [], []
+    for image_scores, image_labels in zip(scores, labels, strict=True):
+        others = pooled - _histogram(image_scores, image_labels, low, high)
+        aucs.append(_auc(others, _below(others)))
+        masks.append([_confusion(image_scores > at, image_labels) for at in thresholds])
+    tp, fp, fn, _ = (of.sum(axis=0) - of for of in np.transpose(masks, (2, 0, 1)))  # each (N, 2)
+    half, chosen = _dice(tp, fp, fn).T
+    return {"dice_half": half.tolist(), "dice_at": chosen.tolist(), "auc": aucs}
+
+
+def leave_one_out_classes(predicted, labels, classes):
+    """`miou` of `evaluate_classes` over all images but one: a list, a value for each left out, see `leave_one_out`."""
+    known = (labels != IGNORE).any(axis=(1, 2))
+    _check_several(np.count_nonzero(known))
+    each = np.array([confusion_matrix(*image, classes) for image in zip(labels[known], predicted[known], strict=True)])
+    return [float(np.nanmean(_iou(others))) for others in each.sum(axis=0) - each]
 
 
 def change_point(values):
@@ -95,6 +122,18 @@ def comparable(threshold, dtype):
 def all_foreground_dice(fraction):
     """Dice of a mask that is foreground everywhere, for a foreground fraction f: 2f / (1 + f); the floor of `dice_best`."""
     return 2 * fraction / (1 + fraction)
+
+
+def _check_several(images):
+    if images < 2:
+        raise ValueError("one image cannot be left out where there is no other: take two or more")
+
+
+def _iou(counts):
+    """Intersection over union (K,) of the classes of a confusion matrix (K, K), nan of those that do not occur."""
+    right = counts.diagonal()
+    union = counts.sum(axis=0) + counts.sum(axis=1) - right
+    return np.divide(right, union, out=np.full(len(counts), np.nan), where=union > 0)
 
 
 def _check(scores, labels):

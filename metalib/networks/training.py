@@ -12,7 +12,7 @@ import torch
 from metalib._labels import IGNORE
 from metalib.data import datasets, standardise
 from metalib.networks import distributed, engine, losses, metrics, models
-from metalib.networks.config import check
+from metalib.networks.config import TEST_SPREADS, check
 from metalib.noise import recipes
 
 KEPT_BYTES = 2**30  # images of a split; more of them are read from disk batch by batch
@@ -27,7 +27,9 @@ class History:
     test: {metric: one value a test}, with the (fractional) `epoch`; two classes: those of `metrics.evaluate`, whose
     `dice_at` uses the threshold that is best on the clean validation images; any number of classes: `miou`, `acc`,
     `iou_...` of `metrics.evaluate_classes`, and `miou_inverted`, that of the least likely class in place of the most;
-    more than two classes: `miou_decoded`, that of the class decoded by the noise transition matrix.
+    more than two classes: `miou_decoded`, that of the class decoded by the noise transition matrix; `validation`: of the
+    clean validation images, the best Dice of two classes at any threshold, the mIoU of more.
+    without: {metric of the last test: [its value over all test images but one, for each]}, see `metrics.leave_one_out`.
     example: class ids (H, W) of the first test image after the last epoch; seconds: wall time.
     """
 
@@ -36,6 +38,7 @@ class History:
     loss: list
     skipped: int
     test: dict
+    without: dict
     example: list
     seconds: float
 
@@ -128,22 +131,29 @@ def _fit(network, config, device, data):
     optimiser, images = engine.sgd(network, config), data.sets["train"].images
     step = stepper(network, optimiser, images, data.noisy, config, device)
     batches, per_epoch = engine.batches(config, len(images))
-    wanted = config.tests or config.epochs
-    due = {round(len(batches) * (number + 1) / wanted) for number in range(wanted)} - {0}  # after so many steps
+    due = _due(config, len(batches))
     taken, tests = [], []
     with ThreadPoolExecutor(1) as beside:
         for number, loss in engine.fit(optimiser, config, batches, step):
             taken += [] if loss is None else [loss]
             if number + 1 in due:
                 losses_so_far = engine.settled(taken, config.lr)
-                tests.append(beside.submit(_test(network, data, device)))
+                tests.append(beside.submit(_test(network, data, device, last=number + 1 == len(batches))))
                 for before in (tests if device.type == "cpu" else tests[:-1])[-1:]:
                     before.result()  # a GPU goes on with training beside the last one
-    results, examples = zip(*(test.result() for test in tests), strict=True)
+    results, without, examples = zip(*(test.result() for test in tests), strict=True)
     measured = {"epoch": [number / per_epoch for number in sorted(due)]}
     measured |= {name: [of[name] for of in results] for name in results[0]}
     skipped = len(batches) - len(taken)
-    return dict(loss=losses_so_far, skipped=skipped, test=measured, example=examples[-1].tolist())
+    return dict(
+        loss=losses_so_far, skipped=skipped, test=measured, without=without[-1], example=examples[-1].tolist()
+    )
+
+
+def _due(config, steps):
+    """After how many steps a run of so many is tested: a set."""
+    wanted, power = config.tests or config.epochs, TEST_SPREADS[config.test_spread]
+    return {round(steps * ((number + 1) / wanted) ** power) for number in range(wanted)} - {0}
 
 
 def stepper(network, optimiser, images, noisy, config, device):
@@ -167,31 +177,48 @@ def stepper(network, optimiser, images, noisy, config, device):
     return lambda _, batch: step_on(distributed.part(batch))[0] if labelled[batch].any() else None
 
 
-def _test(network, data, device):
-    """A call that measures what the network finds now: metrics on the test images, class ids (H, W) of the first."""
+def _test(network, data, device, last):
+    """A call that measures what the network finds now: metrics of the test images, after the last step also those with
+    one image left out, and class ids (H, W) of the first.
+    """
     val, test = data.sets["val"], data.sets["test"]
+    last &= len(test.labels) > 1  # of one image none can be left out
     if test.classes == 2:
         scores = [engine.probabilities(network, of.images, device) for of in (val, test)]
-        return partial(_two_classes, *scores, val.labels, test.labels)
-    return partial(
-        _many_classes, *predict_classes(network, test.images, device, data.matrix), test.labels, test.classes
-    )
+        return partial(_two_classes, *scores, val.labels, test.labels, last)
+    found = [predict_classes(network, of.images, device, data.matrix) for of in (val, test)]
+    return partial(_many_classes, found[0][0], *found[1], val.labels, test.labels, test.classes, last)
 
 
-def _two_classes(val_scores, scores, val_labels, truth):
+def _two_classes(val_scores, scores, val_labels, truth, last):
     """`dice_at` uses the threshold that is best on validation images with their clean labels; so do the class ids."""
     # Paper: the official code reports the best of 50 thresholds on the test images, averaged over images.
-    chosen = metrics.evaluate(val_scores, val_labels)["threshold_best"]
-    of_classes = _class_metrics((scores > 0.5).astype(np.uint8), (scores <= 0.5).astype(np.uint8), truth, 2)
-    return of_classes | metrics.evaluate(scores, truth, chosen), (scores[0] > chosen).astype(np.uint8)
+    on_val = metrics.evaluate(val_scores, val_labels)
+    chosen = on_val["threshold_best"]
+    most, least = ((scores > 0.5).astype(np.uint8), (scores <= 0.5).astype(np.uint8))
+    measured = _class_metrics(most, least, truth, 2) | metrics.evaluate(scores, truth, chosen)
+    measured["validation"] = on_val["dice_best"]
+    without = {}
+    if last:
+        without = metrics.leave_one_out(scores, truth, chosen)
+        without |= _without(2, truth, miou=most, miou_inverted=least)
+    return measured, without, (scores[0] > chosen).astype(np.uint8)
 
 
-def _many_classes(most, least, decoded, truth, classes):
-    of_decoded = metrics.evaluate_classes(decoded, truth, classes)["miou"]
-    first = most[0].copy()  # a view would keep them all
-    return _class_metrics(most, least, truth, classes) | {"miou_decoded": of_decoded}, first
+def _many_classes(val_most, most, least, decoded, val_labels, truth, classes, last):
+    measured = _class_metrics(most, least, truth, classes)
+    measured["miou_decoded"] = metrics.evaluate_classes(decoded, truth, classes)["miou"]
+    measured["validation"] = metrics.evaluate_classes(val_most, val_labels, classes)["miou"]
+    without = {}
+    if last:
+        without = _without(classes, truth, miou=most, miou_inverted=least, miou_decoded=decoded)
+    return measured, without, most[0].copy()  # a view would keep them all
 
 
 def _class_metrics(most, least, truth, classes):
     inverted = metrics.evaluate_classes(least, truth, classes)["miou"]
     return metrics.evaluate_classes(most, truth, classes) | {"miou_inverted": inverted}
+
+
+def _without(classes, truth, **found):
+    return {name: metrics.leave_one_out_classes(of, truth, classes) for name, of in found.items()}

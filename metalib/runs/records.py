@@ -17,7 +17,9 @@ from metalib.data import datasets
 SCHEMA = 1
 _DICE = ("dice_half", "dice_half_image", "dice_at", "dice_at_image", "dice_best", "dice_best_image")
 _OTHER = ("auc", "acc_at", "threshold_best", "acc", "acc_image", "auc_image", "balanced", "balanced_image")
-KEPT = ("epoch", *_DICE, *_OTHER, "miou", "miou_inverted", "miou_decoded")  # of each test, where the run has it
+_CLASSES = ("miou", "miou_inverted", "miou_decoded")
+KEPT = ("epoch", *_DICE, *_OTHER, *_CLASSES, "validation")  # of each test, where the run has it
+LOSSES = 256  # at most so many of a run; of a longer one the means of equal parts
 _NUMBERS = r"\[(?:[-+.\deE,\s]|null)+\]"  # a list of them, in JSON
 
 
@@ -99,6 +101,12 @@ def of_sweep(configs, table):
     return [_numbers(row) | {"foreground": foreground[place]} for row, place in zip(rows, places, strict=True)]
 
 
+def thinned(losses):
+    """The means (n,) of equal parts of the losses of all steps, n at most `LOSSES`; a last part that is not full is left out."""
+    part = -(-len(losses) // LOSSES)
+    return np.reshape(losses[: len(losses) // part * part], (-1, part)).mean(axis=1) if losses else np.array([])
+
+
 def joined(seeds):
     """The numbers of the seeds of a run as one: a list a seed, or where there is no list, what the first seed has."""
     first = seeds[0]
@@ -111,14 +119,16 @@ def _foreground(data, size, limit):
 
 
 def _numbers(row):
-    """What is kept of a run: its metrics, its loss or what iGTT measured of its labels, and an example."""
+    """What is kept of a run: its metrics, its loss or what iGTT measured of its labels, and of the first seed an example."""
     numbers = {name: _rounded(row.test[name]) for name in KEPT if name in row.test}
     if isinstance(row.get("labels"), dict):
         numbers |= {f"label_{name}": _rounded(values) for name, values in row.labels.items()}
     else:
-        numbers["loss"] = _rounded(row.loss)
-    return numbers | {"example": pack(np.array(row.example, np.uint8))}
+        numbers |= {"loss": _rounded(thinned(row.loss)), "steps": len(row.loss) + int(row.skipped)}
+        # One image among many moves a metric little.
+        numbers |= {f"without_{name}": _rounded(row.without[name], 6) for name in KEPT if name in row.without}
+    return numbers if row.seed else numbers | {"example": pack(np.array(row.example, np.uint8))}
 
 
-def _rounded(values):
-    return [round(value, 4) for value in values]
+def _rounded(values, digits=4):
+    return [round(float(value), digits) for value in values]

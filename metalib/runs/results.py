@@ -170,7 +170,7 @@ def to_file(configs, path, limit_s=None):
     todo = [config for config in run_files.by_need(configs) if run_files.name(config) not in known]
     table = sweeps.run(todo, limit_s=limit_s)
     done = [todo[place] for place in table.index]
-    run_files.add(path, done, table)
+    run_files.add(path, done, table, {kind: of.code for kind, of in sweeps.KINDS.items()})
     return len(configs) - len(todo) + len(done)
 
 

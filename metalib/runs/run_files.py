@@ -5,14 +5,17 @@ appending one file to another; of two lines of one configuration the later count
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from itertools import takewhile
 from pathlib import Path
 
 from metalib import _files, _provenance
+from metalib.networks.config import TrainConfig
 from metalib.runs import profiles, records
+from metalib.unsupervised.config import MethodConfig
 
 SUFFIX = ".jsonl"
+_KINDS = {kind.__name__: kind for kind in (TrainConfig, MethodConfig)}
 
 
 class MissingRun(LookupError):
@@ -47,12 +50,15 @@ def read(path):
             raise ValueError(f"{where} is no run: {advice}")
         if line.get("schema") != records.SCHEMA:
             raise ValueError(f"{where} has schema {line.get('schema')}, this version reads {records.SCHEMA}: {advice}")
-        found[json.dumps(line["config"], sort_keys=True)] = line
+        found[json.dumps(_defaults(line["config"]) | line["config"], sort_keys=True)] = line
     return found
 
 
-def add(path, configs, table):
-    """Put the runs of a sweep into a file, in place of older lines of the same runs; table: rows of the configurations."""
+def add(path, configs, table, code):
+    """Put the runs of a sweep into a file, in place of older lines of the same runs.
+
+    table: rows of the configurations; code: {type of configuration: hash of the code behind its runs}.
+    """
     if not configs:
         return
     here, numbers = _provenance.environment(), records.of_sweep(configs, table)
@@ -60,6 +66,7 @@ def add(path, configs, table):
         lines = read(path)
         for config, of, row in zip(configs, numbers, table.itertuples(), strict=True):
             where = here | {"device": row.device, "precision": row.precision, "seconds": round(row.seconds, 1)}
+            where["code"] = code[type(config)][:12]
             about = {"schema": records.SCHEMA, "config": json.loads(name(config)), "provenance": where}
             lines[name(config)] = about | {"numbers": of}
         text = "".join(_files.dumps(lines[known_as], indent=None) + "\n" for known_as in sorted(lines))
@@ -84,6 +91,12 @@ def present(planned, lines):
     counts = [len(of) for run, of in found.items() if of and len(planned[run]) > 1]
     seeds = min([count for count in counts if count >= profiles.MIN_SEEDS] or counts, default=1)
     return {run: of[:seeds] for run, of in found.items() if len(of) >= min(seeds, len(planned[run]))}
+
+
+def _defaults(config):
+    """What a configuration in a file says by leaving it out: a line may be older than a field."""
+    kind = _KINDS.get(config.get("kind"))
+    return {of.name: of.default for of in fields(kind) if of.default is not MISSING} if kind else {}
 
 
 def _kind(config):
