@@ -145,9 +145,7 @@ def _fit(network, config, device, data):
     measured = {"epoch": [number / per_epoch for number in sorted(due)]}
     measured |= {name: [of[name] for of in results] for name in results[0]}
     skipped = len(batches) - len(taken)
-    return dict(
-        loss=losses_so_far, skipped=skipped, test=measured, without=without[-1], example=examples[-1].tolist()
-    )
+    return dict(loss=losses_so_far, skipped=skipped, test=measured, without=without[-1], example=examples[-1].tolist())
 
 
 def _due(config, steps):
