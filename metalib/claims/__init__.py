@@ -5,8 +5,10 @@ from metalib import _face
 __getattr__, __dir__, __all__ = _face.attach(
     __name__,
     ("families", "igtt", "learnability", "random_labels", "theorems"),
+    estimates=("Estimate", "difference"),
     verdicts=(
-        *("Verdict", "below", "equal", "load", "moved", "near", "negative", "never", "not_tested", "report", "rows"),
-        *("save", "similar", "table"),
+        *("Verdict", "below", "check", "equal", "every", "near", "not_run", "ranked_down", "rare", "similar", "steady"),
+        *("undecided", "unless"),
     ),
+    tables=("load", "report", "rows", "save", "table"),
 )

@@ -1,240 +1,205 @@
-"""Verdicts on the paper's statements, computed from numbers: `holds`, `fails` or `not tested`, with the reason.
+"""Verdicts on statements, computed from numbers: `holds`, `fails`, `undecided` or `not run`, with the reason; or `check`.
 
-A statement that compares trained networks holds if the one-sided 95% confidence bound (Student's t over paired seeds)
-lies on its side, and fails if the opposite bound lies on the other. Between the two, and with fewer than three seeds, the
-data cannot tell, and it is not tested. The bounds are those of seeds (weights, noise, order) on one set of images.
+A statement on trained networks holds if the one-sided 95% confidence bound lies on its side, and fails if the opposite bound
+lies on the other: each has a p-value, and is decided at 5%. Bounds cover seeds (weights, noise, order) and, where it is known
+what each test image changes, the choice of test images, see `estimates`. Between the two, and with fewer than three seeds,
+it is undecided; what no number was computed for is not run. A check is true by construction, and tests the software.
 """
 
-import json
-from collections import Counter
-from pathlib import Path
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy import stats
 
-from metalib import _files
-from metalib.data import datasets
-from metalib.runs import records
+from metalib.claims.estimates import Estimate, difference
 from metalib.runs.profiles import MIN_SEEDS
 
-_FIELDS = {"id", "notebook", "claim", "paper", "profile", "data", "verdict", "ours", "spread", "seeds", "reason"}
-_GRIDS = {
-    **{"deeplabv3plus": "DeepLabv3+", "random deeplabv3plus": "DeepLabv3+"},
-    **{"random": "U-Net", "random mito-like": "U-Net on mito-like"},
-}
-_COLUMNS = ("verdict", "id", "paper", "ours", "spread", "seeds", "reason")
+LEVEL, POWER = 0.05, 0.8
+VERDICTS = ("holds", "fails", "undecided", "not run", "check")
+_MOST_SEEDS = 1000  # more are no advice
+_EXACT = 8  # recipes whose orders can all be tried
 
 
 class Verdict(NamedTuple):
-    """verdict: "holds", "fails" or "not tested"; ours: what was measured, in words and units; spread: its standard deviation
-    over seeds, as text; seeds: how many of them; reason: why it was decided so, in one line.
+    """A verdict with what was measured.
+
+    verdict: one of VERDICTS; value, low, high: ours and its 95% interval (two-sided), in `unit`, a difference being ours
+    minus the reference, nan where there is none; seeds, images: over how many of them the interval goes, images 0 where it
+    covers seeds alone; p_holds, p_fails: p-values of the hypotheses that the statement is false, and that it is true;
+    needed: seeds that would decide it with a power of 80% if it goes on like that, 0 where that is no question; reason: in
+    one line.
     """
 
     verdict: str
-    ours: str
-    spread: str
-    seeds: int
-    reason: str
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    unit: str = ""
+    seeds: int = 0
+    images: int = 0
+    p_holds: float = np.nan
+    p_fails: float = np.nan
+    needed: int = 0
+    reason: str = ""
+
+    @property
+    def told(self):
+        """What was measured, as text: `-3.9 [-5.1, -2.7] Dice points`."""
+        return told(self.value, self.low, self.high, self.unit)
+
+
+def told(value, low, high, unit):
+    """A value and its interval as text, with as many digits as the interval is worth; empty where there is none."""
+    if value is None or np.isnan(value):
+        return ""
+    width = high - low if low is not None and np.isfinite([low, high]).all() else abs(value)
+    digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if width > 0 else 1
+    digits = min(digits, 1) if unit.endswith("points") and width > 0.1 else digits
+    sign = "+" if unit.endswith("points") else ""
+    interval = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low is not None and np.isfinite(low) else ""
+    return f"{value:{sign}.{digits}f}{interval} {unit}".rstrip()
 
 
 def similar(reference, ours, margin, unit="Dice points"):
-    """Is `ours` at most `margin` below `reference`? Both (seeds,), paired."""
-    low, mean, high, *over = _bounds(reference, ours)
-    decided = "holds" if high <= margin else "fails" if low > margin else None
-    return _verdict(decided, f"gap {mean:.1f} {unit}", *over, f"bounds {low:.1f} and {high:.1f}, margin {margin:g}")
+    """Is `ours` at most `margin` below `reference`? Scores as of `estimates.difference`."""
+    found = difference(ours, reference)
+    chances = found.chance_above(-margin), found.chance_below(-margin)
+    return _decided(found, *chances, unit, f"margin {-margin:g}", (-margin,))
 
 
-def equal(first, second, margin, unit="Dice points"):
-    """Do two samples (seeds,), paired, differ by at most `margin`, whichever is the better?"""
-    low, mean, high, *over = _bounds(first, second)
-    decided = "holds" if -margin <= low and high <= margin else "fails" if low > margin or high < -margin else None
-    reason = f"bounds {low:.1f} and {high:.1f}, margin {margin:g}"
-    return _verdict(decided, f"difference {mean:.1f} {unit}", *over, reason)
+def equal(first, second, margin, unit="Dice points", paired=True):
+    """Do two scores differ by at most `margin`, whichever is the better?"""
+    found = difference(first, second, paired)
+    holds = max(found.chance_above(-margin), found.chance_below(margin))
+    fails = min(found.chance_below(-margin), found.chance_above(margin))
+    return _decided(found, holds, fails, unit, f"margin ±{margin:g}", (-margin, margin))
 
 
-def below(lower, upper, unit="Dice points"):
-    """Is `lower` under `upper`? Both (seeds,), paired."""
-    low, mean, high, *over = _bounds(upper, lower)
-    decided = "holds" if low > 0 else "fails" if high < 0 else None
-    return _verdict(decided, f"{mean:.1f} {unit} lower", *over, f"bounds {low:.1f} and {high:.1f}, 0 is equal")
-
-
-def negative(values, what):
-    """Is a number (seeds,), such as a correlation, under zero?"""
-    low, mean, high, *over = _bounds(values)
-    decided = "holds" if high < 0 else "fails" if low > 0 else None
-    return _verdict(decided, f"{what} {mean:.2f}", *over, f"bounds {low:.2f} and {high:.2f}, 0 is none")
+def below(lower, upper, unit="Dice points", paired=True):
+    """Is `lower` under `upper`? paired: see `estimates.difference`."""
+    found = difference(lower, upper, paired)
+    return _decided(found, found.chance_below(0), found.chance_above(0), unit, "0 is equal", (0,))
 
 
 def near(values, expected, tolerance, unit=""):
-    """Is the mean of `values` (seeds,) within `tolerance` of `expected`? A plain comparison, without a bound."""
-    _, mean, _, *over = _bounds(values)
-    deviation = abs(mean - expected)
-    reason = f"{deviation:.2g} from {expected:.4g}, tolerance {tolerance:g}"
-    return _verdict("holds" if deviation <= tolerance else "fails", f"{mean:.4g}{unit}", *over, reason)
+    """Is the mean of `values` (seeds,) within `tolerance` of a number that theory gives?"""
+    verdict = equal(values, expected, tolerance, unit)
+    told = f"{verdict.value + expected:.4g}, expected {expected:.4g}, tolerance {tolerance:g}"
+    return verdict._replace(
+        value=verdict.value + expected, low=verdict.low + expected, high=verdict.high + expected, reason=told
+    )
 
 
-def never(count, total, what, reason, spread=0.0):
-    """Does something happen in none of `total` runs? It did in `count`."""
-    return _verdict("holds" if count == 0 else "fails", f"{count} of {total} {what}", spread, total, reason)
+def every(verdicts):
+    """Do all statements of a family hold? It holds only if every one does, and fails if one does after Bonferroni.
 
-
-def not_tested(reason):
-    """The `Verdict` on what has not been measured."""
-    return Verdict("not tested", "", "", 0, reason)
-
-
-def named(stated, prefix):
-    """Statements on the runs of a grid, see `Results.of`, with its name in id and claim; as they are for the main one."""
-    if not prefix:
-        return stated
-    grid, of = prefix.replace(" ", "_"), _GRIDS.get(prefix, prefix)
-    return {f"{grid}_{name}": (f"{claim}; {of}", *rest) for name, (claim, *rest) in stated.items()}
-
-
-def rows(page, stated, data=""):
-    """Lines of `figures/claims.json`, one for each of {id: (claim, what the paper says, `Verdict`)}.
-
-    page: the `results.Page` that states it; data: the set that it was measured on, where that is not the page's.
+    What is told is the member furthest from holding; ValueError for an empty family.
     """
-    about = {"profile": page.profile, "data": data or page.data}
-    return [
-        {"id": name, "notebook": page.notebook, "claim": claim, "paper": paper} | about | verdict._asdict()
-        for name, (claim, paper, verdict) in stated.items()
-    ]
+    verdicts = list(verdicts)
+    if not verdicts:
+        raise ValueError("a family of statements needs at least one")
+    weakest = max(verdicts, key=lambda of: of.p_holds)
+    failing = min(verdicts, key=lambda of: of.p_fails)
+    p_holds, p_fails = weakest.p_holds, min(1.0, len(verdicts) * failing.p_fails)
+    shown = failing if p_fails <= LEVEL else weakest
+    return _by_chance(shown._replace(p_holds=p_holds, p_fails=p_fails, reason=f"of {len(verdicts)}: {shown.reason}"))
 
 
-def absent(page, stated, data):
-    """`rows` that say `not tested` for statements on a real set that is not here; none where it is."""
-    try:
-        datasets.folder(data)
-        return []
-    except FileNotFoundError:
-        needed = datasets.REAL[data]
-        verdict = not_tested(f"{data} is not here ({needed.what}, from {needed.get})")
-        return rows(page, {name: (claim, paper, verdict) for name, (claim, paper, _) in stated.items()}, data)
+def ranked_down(x, scores, what="rank correlation"):
+    """Does the mean of scores (recipes, seeds) fall as x (recipes,) rises? A permutation test of Spearman's correlation.
 
-
-def report(page, stated, others=None, missing=None):
-    """Save what a page states, and return it as a `table`, for the verdict cell of a notebook.
-
-    stated: {id: (claim, what the paper says, `Verdict`)} on the page's data; others: {set: such statements} on sets beside
-    it; missing: {real set: such statements}, which are saved as `absent`.
+    The recipes are what varies, not the seeds: another choice of them would give another value. The interval is Fisher's.
     """
-    measured = rows(page, stated) + [row for data, of in (others or {}).items() for row in rows(page, of, data)]
-    save(measured + [row for data, of in (missing or {}).items() for row in absent(page, of, data)])
-    return table(measured)
+    means, x = np.mean(scores, axis=1), np.asarray(x)
+    value = float(stats.spearmanr(x, means).statistic)
+    rng = np.random.default_rng(0)
+    orders = permutations(means) if len(x) <= _EXACT else (rng.permutation(means) for _ in range(20000))
+    ranks = stats.rankdata([*orders], axis=1)
+    by_chance = _correlations(stats.rankdata(x), ranks)
+    holds, fails = float(np.mean(by_chance <= value + 1e-9)), float(np.mean(by_chance >= value - 1e-9))
+    half = stats.norm.ppf(0.975) * np.sqrt(1.06 / (len(x) - 3)) if len(x) > 3 else np.inf
+    low, high = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half]))
+    reason = f"{len(x)} recipes, permutation test"
+    given = Verdict("", value, float(low), float(high), what, np.shape(scores)[1], 0, holds, fails, 0, reason)
+    return _by_chance(given)
 
 
-def table(rows):
-    """The rows as a table of left-aligned text."""
-    lines = [_COLUMNS, *([str(row[column]) for column in _COLUMNS] for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in aligned)
+def rare(count, total, at_most, what):
+    """Does something happen in at most this share of runs? It did in `count` of `total`; bounds of Clopper and Pearson."""
+    found = stats.binomtest(count, total)
+    low, high = found.proportion_ci(0.95, method="exact")
+    holds, fails = float(stats.binom.cdf(count, total, at_most)), float(stats.binom.sf(count - 1, total, at_most))
+    reason = f"{count} of {total} {what}, at most {100 * at_most:.0f}%"
+    # So many runs without a single case hold.
+    needed = int(np.ceil(np.log(LEVEL) / np.log(1 - at_most)))
+    given = Verdict("", 100 * count / total, 100 * low, 100 * high, "%", total, 0, holds, fails, needed, reason)
+    return _by_chance(given)
 
 
-def save(rows):
-    """Put the rows into `claims.json` of the figures folder, in place of all of the same notebook, profile and data.
-
-    The drawn sets count as one, since a notebook states all that it has of them at once.
-    """
-    path = _files.figures_folder() / "claims.json"
-    with _files.locked(path):  # notebooks run side by side
-        stored = load(path) if path.is_file() else []
-        renewed = {_page(row) for row in rows}
-        merged = [row for row in stored if _page(row) not in renewed] + list(rows)
-        _files.atomic_write(path, json.dumps(sorted(merged, key=_place), indent=1) + "\n")
-
-
-def _page(row):
-    return row["notebook"], row["profile"], "drawn" if is_embedded(row) else row["data"]
-
-
-def _place(row):
-    return row["notebook"], row["data"], row["profile"]
-
-
-def load(path=None):
-    """The rows of `claims.json`. FileNotFoundError and ValueError say how to make it anew."""
-    path, advice = Path(path or _files.committed_folder() / "claims.json"), "compute it with `make figures`"
-    if not path.is_file():
-        raise FileNotFoundError(f"there are no verdicts {path}: {advice}")
-    rows = _files.read_json(path, f"delete it and {advice}")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= _FIELDS for row in rows):
-        raise ValueError(f"{path} holds no verdicts, rows with {', '.join(sorted(_FIELDS))}: delete it and {advice}")
-    return rows
-
-
-def is_embedded(row):
-    """Was a statement measured on images that this project draws?"""
-    return datasets.is_embedded(row["data"]) or row["data"] == "circle"
-
-
-def is_real(row):
-    """Was it measured, on other images?"""
-    return bool(row["seeds"]) and not is_embedded(row)
-
-
-def markdown(rows):
-    """The tables of RESULTS.md: one a notebook, embedded data beside real ones."""
-    notebooks = {}
-    for row in rows:
-        notebooks.setdefault((row["notebook"], row["profile"]), []).append(row)
-    return "\n\n".join(_markdown_of(*about, of) for about, of in sorted(notebooks.items()))
-
-
-def _markdown_of(notebook, profile, rows):
-    sides = {}
-    for row in rows:
-        sides.setdefault("embedded" if is_embedded(row) else row["data"], []).append(row)
-    shown = [side for side in sides.values() if any(row["seeds"] for row in side)]
-    titles = [f"{Counter(row['data'] for row in side).most_common(1)[0][0]}, n = {side[0]['seeds']}" for side in shown]
-    head = ["statement", "paper", *(text for title in titles for text in (title, "verdict"))]
-    lines = []
-    for name in dict.fromkeys(row["id"] for side in shown for row in side):
-        found = [next((row for row in side if row["id"] == name), None) for side in shown]
-        about = next(row for row in found if row)
-        lines.append([about["claim"], about["paper"], *(cell for row in found for cell in _cells(row))])
-    absent = [f"\n**not tested** on {name}: {side[0]['reason']}" for name, side in sides.items() if side not in shown]
-    title = f"**[{notebook}](notebooks/{notebook}.ipynb)**, {profile}\n"
-    return "\n".join([title, records.markdown_table(head, lines), *absent])
-
-
-def _cells(row):
-    """Two cells of a table for a row, or none: what was measured, and the verdict, with its reason unless it holds."""
-    if row is None:
-        return "", ""
-    why = "" if row["verdict"] == "holds" else f": {row['reason']}"
-    return f"{row['ours']} ± {row['spread']}" if row["seeds"] else "", f"**{row['verdict']}**{why}"
-
-
-def moved(old, new):
-    """One line for each verdict that differs between two lists of rows, or is on one side alone."""
-    before, after = ({(*_place(row), row["id"]): row["verdict"] for row in rows} for rows in (old, new))
-    names = sorted(before.keys() | after.keys())
-    return [f"{' '.join(n)}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
-
-
-def _bounds(first, second=(0,)):
-    """One-sided 95% lower bound, mean, upper bound, standard deviation and number of the differences of two (seeds,).
-
-    They are paired by the seeds that both have; what draws no random numbers has one value for all.
-    """
-    n = min((len(values) for values in (first, second) if len(values) > 1), default=1)
-    differences = np.subtract(first[:n], second[:n], dtype=float)
-    mean = float(np.mean(differences))
+def steady(values, at_most, unit="Dice points"):
+    """Is the standard deviation of values (seeds,) at most this? Bounds of chi squared."""
+    n = len(values)
     if n < 2:
-        return -np.inf, mean, np.inf, 0.0, n
-    spread = float(np.std(differences, ddof=1))
-    half = float(special.stdtrit(n - 1, 0.95)) * spread / np.sqrt(n)
-    return mean - half, mean, mean + half, spread, n
+        return undecided(f"{n} seeds, at least {MIN_SEEDS} are needed", np.nan, unit, n)
+    spread = float(np.std(values, ddof=1))
+    low, high = spread * np.sqrt((n - 1) / stats.chi2.ppf([0.975, 0.025], n - 1))
+    ratio = (n - 1) * (spread / at_most) ** 2
+    holds, fails = float(stats.chi2.cdf(ratio, n - 1)), float(stats.chi2.sf(ratio, n - 1))
+    reason = f"standard deviation, at most {at_most:g}"
+    return _by_chance(Verdict("", spread, float(low), float(high), unit, n, 0, holds, fails, 0, reason))
 
 
-def _verdict(decided, ours, spread, seeds, reason):
-    if seeds < MIN_SEEDS:
-        decided, reason = None, f"{seeds} seeds, at least {MIN_SEEDS} are needed"
-    elif decided is None:
-        reason = f"{seeds} seeds cannot decide: {reason}"
-    return Verdict(decided or "not tested", ours, f"{spread:.2g}", seeds, reason)
+def check(values, expected, tolerance, unit=""):
+    """`check` where the mean of `values` is within `tolerance` of what construction demands, else `fails`."""
+    mean = float(np.mean(values))
+    right = abs(mean - expected) <= tolerance
+    reason = f"{abs(mean - expected):.2g} from {expected:.4g}, tolerance {tolerance:g}"
+    return Verdict("check" if right else "fails", mean, unit=unit, seeds=np.size(values), reason=reason)
+
+
+def not_run(reason):
+    """The `Verdict` on what no number was computed for."""
+    return Verdict("not run", reason=reason)
+
+
+def undecided(reason, value=np.nan, unit="", seeds=0):
+    """The `Verdict` on what was measured and does not tell."""
+    return Verdict("undecided", value, unit=unit, seeds=seeds, reason=reason)
+
+
+def unless(verdict, reason):
+    """The verdict, or if there is a reason why its numbers cannot be leaned on, `undecided` with that."""
+    return verdict._replace(verdict="undecided", reason=reason, needed=0) if reason else verdict
+
+
+def _decided(found: Estimate, p_holds, p_fails, unit, reason, bounds):
+    low, high = found.interval()
+    needed = _needed(found, bounds)
+    values = found.mean, low, high, unit, found.seeds, found.images, p_holds, p_fails, needed, reason
+    return _by_chance(Verdict("", *values))
+
+
+def _by_chance(given):
+    """The `Verdict` that its p-values and seeds make."""
+    if given.seeds < MIN_SEEDS:
+        reason = f"{given.seeds} seed{'s' * (given.seeds > 1)}, at least {MIN_SEEDS} are needed"
+        return given._replace(verdict="undecided", reason=reason, needed=MIN_SEEDS)
+    if given.p_holds <= LEVEL or given.p_fails <= LEVEL:
+        return given._replace(verdict="holds" if given.p_holds <= LEVEL else "fails", needed=0)
+    wanted = f"; {given.needed} seeds would decide" if given.needed else ""
+    return given._replace(verdict="undecided", reason=given.reason + wanted)
+
+
+def _needed(found, bounds):
+    """Seeds with which a true mean like this would be told from the nearest bound, with `POWER`; 0 where none would do."""
+    off, n = min(abs(found.mean - bound) for bound in bounds), np.arange(MIN_SEEDS, _MOST_SEEDS + 1)
+    error = np.sqrt(found.of_seeds * found.seeds / n + found.of_images)
+    enough = (stats.t.ppf(1 - LEVEL, n - 1) + stats.t.ppf(POWER, n - 1)) * error <= off
+    return int(n[enough.argmax()]) if enough.any() else 0
+
+
+def _correlations(x, ranks):
+    """Pearson's correlation of x (n,) with each row of ranks (..., n)."""
+    x, ranks = x - x.mean(), ranks - ranks.mean(axis=-1, keepdims=True)
+    return ranks @ x / np.sqrt((ranks**2).sum(axis=-1) * (x**2).sum())

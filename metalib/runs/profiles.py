@@ -2,8 +2,8 @@
 
 from metalib.noise.designs import TRAINING_IMAGES
 
-PROFILES = ("smoke", "quick", "long", "paper")
-SEEDS = {"smoke": 1, "quick": 3, "long": 5, "paper": 10}
+PROFILES = ("smoke", "quick", "study", "paper")
+SEEDS = {"smoke": 1, "quick": 3, "study": 5, "paper": 10}
 MIN_SEEDS = 3  # below which nothing is decided
 
 # What text and official code of the paper choose where they differ (labels and evaluation).
@@ -20,9 +20,14 @@ SCALE = {
         **dict(model="unet_light", width=8, size=96, train=144, val=12, test=24, augment=False),
         **dict(epochs=4, batch=4, lr=0.1, lr_step_epochs=3),
     ),
+    # Labelled pixels decide, not seeds: 16 times those of quick, a third of the paper's.
+    "study": dict(
+        **dict(model="unet_light", width=8, size=96, train=2304, val=24, test=48, augment=False),
+        **dict(epochs=2, batch=4, lr=0.1, lr_step_epochs=1, tests=20, test_spread="early"),
+    ),
     "paper": {},
 }
-SCALE["long"] = SCALE["quick"]  # more seeds, and more rows and a longer training of iGTT, see `METHODS`
+_COST_IMAGES = (288, 576, 1152)  # of which flips are compared with CL, beside those of the profile and of the paper
 # What a grid may change of the scale, by name; "NAME, files" and "NAME, SET" hold where the images are of files, or of a set.
 CHANGES = {
     "smoke": {
@@ -59,7 +64,15 @@ CHANGES = {
         **{f"n{n}": dict(train=n, epochs=12800 // n, lr_step_epochs=2560 // n, batch=8) for n in TRAINING_IMAGES},
     },
 }
-CHANGES["long"] = CHANGES["quick"]
+_STEPS = 1152  # of a run of the study, whatever its number of images
+CHANGES["study"] = CHANGES["quick"] | {
+    # 6,696 images of 96 px have as many pixels as the 942 of 256 px of the paper's ER set.
+    "papers_pixels": dict(train=6696),
+    **{f"rate {rate}": dict(lr=rate) for rate in (0.05, 0.2)},
+    "stages": dict(train=576, epochs=8, lr_step_epochs=4, tests=32, test_spread="even"),
+    "constant rate": dict(lr_step_epochs=8),
+    **{f"cost {n}": dict(train=n, epochs=_STEPS * 4 // n, lr_step_epochs=_STEPS * 2 // n) for n in _COST_IMAGES},
+}
 
 # The methods of Table 3, by name or preset, and rows of it. Paper: silent on all scales; those of "paper" are the official
 # code's, the others are ours.

@@ -65,6 +65,13 @@ class Page:
         return Results(run_files.Runs(arrays, self.source), record["config"], record["provenance"], self)
 
 
+class Score(NamedTuple):
+    """What was measured of a run: `values` (seeds,); `without` (seeds, images), the same over all test images but one, or None."""
+
+    values: np.ndarray
+    without: np.ndarray | None = None
+
+
 class Results(NamedTuple):
     """What a notebook draws from.
 
@@ -93,6 +100,12 @@ class Results(NamedTuple):
     def final(self, name, metric="dice_at"):
         """A metric after the last epoch in percent, (seeds,)."""
         return 100 * self.runs[name][metric][:, -1]
+
+    def score(self, name, metric="dice_at"):
+        """`final` with what the test images make of it, where the run has that: a `Score`."""
+        without = self.runs[name].get(f"without_{metric}")
+        known = without is not None and np.size(without) > 0 and not np.isnan(without).any()
+        return Score(self.final(name, metric), 100 * without if known else None)
 
     def all_foreground(self, name):
         """Pooled test Dice, in [0, 1], of a mask that is foreground everywhere: the floor of `dice_best` (two classes)."""
