@@ -89,7 +89,9 @@ def _paired(first, second):
 
 
 def _welch(first, second):
-    parts = [(np.var(of.values, ddof=1) / len(of.values), len(of.values)) for of in (first, second) if len(of.values) > 1]
+    parts = [
+        (np.var(of.values, ddof=1) / len(of.values), len(of.values)) for of in (first, second) if len(of.values) > 1
+    ]
     if not parts:
         return 0.0, 1, 0
     total, seeds = sum(variance for variance, _ in parts), min(n for _, n in parts)

@@ -1,6 +1,5 @@
 """Verdicts as rows of `figures/claims.json`, as tables, and counted: the paper's statements and ours, each once a data set."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -75,7 +74,10 @@ def report(page, stated, others=None, missing=None):
 def table(rows):
     """The rows as a table of left-aligned text."""
     head = ("verdict", "measured", "n", "data", "claim", "reason")
-    lines = [head, *((row["verdict"], _told(row), str(row["seeds"]), row["data"], row["claim"], row["reason"]) for row in rows)]
+    lines = [
+        head,
+        *((row["verdict"], _told(row), str(row["seeds"]), row["data"], row["claim"], row["reason"]) for row in rows),
+    ]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in aligned)
@@ -159,7 +161,7 @@ def _markdown_of(notebook, rows):
     shown = [row for row in rows if row["verdict"] != "not run" or is_embedded(row)]
     sides = sorted({(row["data"], row["profile"] == "paper") for row in shown}, key=_side)
     found = {(row["id"], row["data"], row["profile"] == "paper"): row for row in shown}
-    head = ["statement", "paper", *(f"{data}{', paper’s scale' * paper}" for data, paper in sides)]
+    head = ["statement", "paper", *(f"{data}{', at the paper scale' * paper}" for data, paper in sides)]
     lines = []
     for name in dict.fromkeys(row["id"] for row in shown):
         about = next(row for row in shown if row["id"] == name)

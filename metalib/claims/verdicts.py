@@ -82,6 +82,11 @@ def below(lower, upper, unit="Dice points", paired=True):
     return _decided(found, found.chance_below(0), found.chance_above(0), unit, "0 is equal", (0,))
 
 
+def beyond(found, bound, unit):
+    """Is what an `Estimate` is of above a number?"""
+    return _decided(found, found.chance_above(bound), found.chance_below(bound), unit, f"bound {bound:.4g}", (bound,))
+
+
 def near(values, expected, tolerance, unit=""):
     """Is the mean of `values` (seeds,) within `tolerance` of a number that theory gives?"""
     verdict = equal(values, expected, tolerance, unit)

@@ -28,6 +28,7 @@ def matching_recipe(classes):
 # Levels of equal effective pixels, in images: at each, fewer images go with weaker flips.
 EFFECTIVE_IMAGES = (0.5, 2, 8)
 TRAINING_IMAGES = (8, 32, 128)
+MEMORISED_IMAGES = (4, 8, 16, 32)  # with random labels, until a network knows them by heart
 
 
 def effective_recipe(images, as_clean):

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = _face.attach(
     panel=("with_sliders",),
     sliders=("explore_density", "explore_noise", "explore_threshold"),
     style=(
-        *("COLOURS", "COLUMN_IN", "PAGE_IN", "band", "class_key", "colour", "curves", "cycle", "epochs", "label_ends"),
-        *("label_key", "save", "shades", "show", "show_classes", "use"),
+        *("COLOURS", "COLUMN_IN", "PAGE_IN", "band", "class_key", "colour", "curves", "cycle", "dots", "epochs"),
+        *("label_ends", "label_key", "save", "shades", "show", "show_classes", "use"),
     ),
 )

@@ -99,6 +99,20 @@ def label_ends(ax, ends, gap, reach=None):
         ax.annotate(text, (x, end), place, arrowprops=leader | {"color": ink}, **looks)
 
 
+def dots(ax, rows):
+    """Rows {text: [(values (seeds,), colour, filled)]} from top to bottom: a mark a seed, a stroke at their mean."""
+    for place, samples in enumerate(rows.values()):
+        for shift, (values, ink, filled) in zip(
+            np.linspace(-0.18, 0.18, 2 * len(samples) + 1)[1::2], samples, strict=True
+        ):
+            y, face = place + shift, ink if filled else "white"
+            ax.plot(values, np.full(len(values), y), "o", color=ink, markerfacecolor=face, markersize=3, alpha=0.8)
+            ax.plot([np.mean(values)] * 2, [y - 0.17, y + 0.17], color=ink, linewidth=1.2)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.grid(axis="y", color="0.92", linewidth=0.6)
+
+
 def show(ax, image, title):
     """A picture without axes: gray image, or labels (black 0, white 1, and blue where IGNORE)."""
     if image.dtype == np.uint8:

@@ -14,23 +14,35 @@ class Grid(NamedTuple):
     """Runs that differ in seed and row: a recipe of label noise, or one of `table3.ROWS`. A run is called by prefix and row.
 
     changes: names of `profiles.CHANGES`; data: "" for the notebook's; a set of its own is left out where the notebook gets
-    another. long: left out of the quick profile, which has a quarter of an hour.
+    another. more: rows that are left out of the quick profile, which has ten minutes, and of real images in the study;
+    study: so is the whole grid.
     """
 
     prefix: str
     rows: tuple
     changes: tuple = ()
     data: str = ""
-    long: bool = False
+    more: tuple = ()
+    study: bool = False
 
 
 _SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
-_FLIPS = ("rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.45")
-_RCL = ("cl", "rcl_sample:0.1", "rcl_flip:0.45")
+_FURTHER = ("rcl_sample:0.3", "rcl_flip:0.4", "rcl_flip:0.49", "rl:0.1")
+_EQ_1 = ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation:1", "pcl_erosion:1", "pcl_skeleton", "rl:0.1", "rl:0.5")
+_PAPERS_PIXELS = (*_EQ_1, "rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.49")
 _PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton")
-_SMOOTH = ("pcl_boundary:2", "pcl_closing:2", "pcl_dilation:2")
-_RL = ("rl:0", "rl:0.1", "rl:0.3", "rl:0.5")
 _PLUS = ("deeplabv3plus",)
+_DEEP_FURTHER = (
+    "rcl_sample:0.3",
+    "rcl_sample:0.1",
+    "rcl_flip:0.2",
+    "rcl_flip:0.4",
+    "rcl_flip:0.49",
+    "rl:0.1",
+    "rl:0.5",
+)
+_OTHER_SETS = ("ambiguous-er-like", "mito-like", "nuc-like")
+_SMALL = ("table 3",)  # at which the methods of Table 3 are compared, whatever the profile
 _UNETS, _OTHERS = ("unet", "unet_longer"), ("deeplabv3plus", "hrnet")
 _FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
 _FEW_FLIPS = (*(designs.effective_recipe(32, share) for share in designs.EFFECTIVE_IMAGES[::-1]), "rcl_flip:0.47")
@@ -38,10 +50,12 @@ _MANY_CLASSES = ("rcl_sample:0.5", *_SAMPLES, "rcl_flip:0.5", "rcl_flip:0.7", de
 _THREE_CLASSES = (*designs.critical_recipes(3), *designs.THREE_CLASSES.values(), *designs.RANK_TWO.values())
 GRIDS = {
     "02_training_curves": (
-        Grid("", ("cl", *_SAMPLES, *_FLIPS, "pcl_skeleton", "rl:0.1", "rl:0.5")),
-        Grid("deeplabv3plus", (*_RCL, "pcl_skeleton", "rl:0.5"), _PLUS),
-        Grid("mito-like", _RCL, data="mito-like"),
-        Grid("nuc-like", _RCL, data="nuc-like"),
+        Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.2", "rcl_flip:0.45", "pcl_skeleton", "rl:0.5"), more=_FURTHER),
+        Grid("deeplabv3plus", ("cl", "rcl_flip:0.45", "pcl_skeleton"), _PLUS, more=_DEEP_FURTHER),
+        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
+        Grid("papers_pixels deeplabv3plus", ("cl", "rcl_flip:0.45"), (*_PLUS, "papers_pixels"), "er-like", study=True),
+        *(Grid(rate, ("cl",), (rate,), "er-like", study=True) for rate in ("rate 0.05", "rate 0.2")),
+        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
     ),
     "03_multiclass_labels": (
         Grid("", ("cl", *_MANY_CLASSES), ("multiclass",)),
@@ -51,24 +65,32 @@ GRIDS = {
         ),
     ),
     "04_perturbed_labels": (
-        Grid("", (*_PCL, *_SMOOTH, "rcl_flip:0.45")),
-        Grid("deeplabv3plus", (*_PCL, "rcl_flip:0.45"), _PLUS),
+        Grid("", (*_PCL, "pcl_dilation:2", "rcl_flip:0.45"), more=("pcl_boundary:2", "pcl_closing:2", "rcl_flip:0.49")),
+        Grid("deeplabv3plus", ("cl", "rcl_flip:0.45"), _PLUS, more=_PCL[1:]),
+        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
+        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
     ),
     "05_random_labels": (
-        Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45")),
-        Grid("deeplabv3plus", ("cl", "rl:0.1", "rcl_flip:0.45"), _PLUS),
-        Grid("random", _RL, ("random",)),
-        Grid("random deeplabv3plus", ("rl:0.1", "rl:0.5"), (*_PLUS, "random")),
-        Grid("random mito-like", ("rl:0.1", "rl:0.5"), ("random",), "mito-like"),
+        Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45"), more=("rcl_flip:0.49",)),
+        Grid("deeplabv3plus", ("cl", "rcl_flip:0.45"), _PLUS, more=("rl:0.1",)),
+        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
+        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
+        *(
+            Grid(f"stages, {rate}", ("rl:0.5",), ("stages", rate), "er-like")
+            for rate in ("rate in steps", "constant rate")
+        ),
+        Grid("memorise 4", ("rl:0.1", "rl:0.5"), ("memorise 4",), more=("rl:0.3",)),
+        *(Grid(f"memorise {n}", ("rl:0.5",), (f"memorise {n}",), study=True) for n in designs.MEMORISED_IMAGES[1:]),
+        *(Grid(f"memorise 4, {w}", ("rl:0.5",), ("memorise 4", w), study=True) for w in ("width 4", "width 16")),
     ),
     "07_igtt": (
-        Grid("", table3.TABLE),
-        Grid("mito-like", table3.TABLE, data="mito-like"),
-        Grid("nuc-like", table3.TABLE, data="nuc-like", long=True),
-        *(Grid(network, ("cl",), (network,)) for network in (*_UNETS, *_OTHERS)),
-        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like") for network in _UNETS),
-        *(Grid(f"mito-like {network}", ("cl",), (network,), "mito-like", long=True) for network in _OTHERS),
-        *(Grid(f"nuc-like {network}", ("cl",), (network,), "nuc-like", long=True) for network in (*_UNETS, *_OTHERS)),
+        Grid("", table3.TABLE, _SMALL),
+        Grid("mito-like", table3.TABLE, _SMALL, "mito-like"),
+        Grid("nuc-like", table3.TABLE, _SMALL, "nuc-like", study=True),
+        *(Grid(network, ("cl",), (*_SMALL, network)) for network in (*_UNETS, *_OTHERS)),
+        *(Grid(f"mito-like {network}", ("cl",), (*_SMALL, network), "mito-like") for network in _UNETS),
+        *(Grid(f"mito-like {network}", ("cl",), (*_SMALL, network), "mito-like", study=True) for network in _OTHERS),
+        *(Grid(f"nuc-like {n}", ("cl",), (*_SMALL, n), "nuc-like", study=True) for n in (*_UNETS, *_OTHERS)),
     ),
     "10_effective_pixels": tuple(
         Grid(
@@ -82,7 +104,7 @@ GRIDS = {
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
     ),
-    "12_igtt_choices": (Grid("", table3.CHOICES),),
+    "12_igtt_choices": (Grid("", table3.CHOICES, _SMALL),),
     # Short runs last: none is left over when one process is done.
     "13_full_rank": (
         Grid(
@@ -118,25 +140,34 @@ def runs(notebook, profile, data=""):
     """
     chosen = data or default_data(notebook)
     base = TrainConfig(**profiles.SCALE[_checks.one_of(profile, profiles.PROFILES, "profile")])
+    whole = profile in ("smoke", "paper") or (profile == "study" and datasets.is_embedded(chosen))
     planned = {}
     for grid in GRIDS[_checks.one_of(notebook, GRIDS, "notebook with runs")]:
-        if (grid.data and chosen != default_data(notebook)) or (profile == "quick" and grid.long):
+        if (grid.data and chosen != default_data(notebook)) or (grid.study and not whole):
             continue
         scale = replace(base, data=grid.data or chosen, **_changes(profile, grid.changes, chosen))
-        for row, configs in _of_grid(grid, profile, scale):
+        for row, configs in _of_grid(grid._replace(more=grid.more * whole), profile, _long_enough(scale, profile)):
             planned[f"{grid.prefix} {row}".strip()] = configs
     return planned
 
 
+def _long_enough(scale, profile):
+    """The scale with as many passes over all images of files as make the steps of the profile, however few they are."""
+    steps = profiles.STEPS_OF_FILES.get(profile)
+    if steps is None or scale.train is not None or datasets.is_embedded(scale.data):
+        return scale
+    images = len(datasets.load(scale.data, "train", size=scale.size).ids)
+    epochs = max(2, -(-steps // max(1, images // scale.batch)))
+    return replace(scale, epochs=epochs, lr_step_epochs=epochs * 2 // 3)
+
+
 def _of_grid(grid, profile, scale):
     """(row, [one configuration a seed]) of the rows of a grid, at the scale of a `TrainConfig`."""
-    # The paper's 0.49 needs the paper's number of pixels: there 0.04% of the labels are effective.
-    paper_only = ("rcl_flip:0.49",) if profile == "paper" and "rcl_flip:0.45" in grid.rows else ()
-    for row in grid.rows + paper_only:
+    for row in grid.rows + grid.more:
         if row not in table3.ROWS:
             recipe = _matching(scale) if row == designs.MATCHING else row
             yield recipe, [replace(scale, recipe=recipe, seed=seed) for seed in range(profiles.SEEDS[profile])]
-        elif profile != "quick" or row not in table3.LONG + table3.LONG_ELSEWHERE * bool(grid.data):
+        elif profile != "quick" or row not in table3.STUDY + table3.STUDY_ELSEWHERE * bool(grid.data):
             yield row, table3.configs(row, profile, scale, main=not grid.prefix)
 
 

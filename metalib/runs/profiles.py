@@ -1,6 +1,6 @@
 """What a profile makes of a run: its scale, its seeds, and what single networks, notebooks and methods change of that."""
 
-from metalib.noise.designs import TRAINING_IMAGES
+from metalib.noise.designs import MEMORISED_IMAGES, TRAINING_IMAGES
 
 PROFILES = ("smoke", "quick", "study", "paper")
 SEEDS = {"smoke": 1, "quick": 3, "study": 5, "paper": 10}
@@ -18,7 +18,7 @@ SCALE = {
     "smoke": dict(size=32, width=4, train=8, val=4, test=4, augment=False, epochs=2, batch=4, lr_step_epochs=1),
     "quick": dict(
         **dict(model="unet_light", width=8, size=96, train=144, val=12, test=24, augment=False),
-        **dict(epochs=4, batch=4, lr=0.1, lr_step_epochs=3),
+        **dict(epochs=4, batch=4, lr=0.1, lr_step_epochs=2, tests=8, test_spread="early"),
     ),
     # Labelled pixels decide, not seeds: 16 times those of quick, a third of the paper's.
     "study": dict(
@@ -27,7 +27,18 @@ SCALE = {
     ),
     "paper": {},
 }
+# Optimisation steps on images of files, of which a folder may have few or many.
+STEPS_OF_FILES = {"quick": 600, "study": 1152}
 _COST_IMAGES = (288, 576, 1152)  # of which flips are compared with CL, beside those of the profile and of the paper
+
+
+def _memorise(images, steps):
+    """So few images, at a rate that does not fall, until their labels are known by heart."""
+    epochs = steps * 4 // images
+    tests = dict(size=64, train=images, val=8, test=24, tests=20, test_spread="even")
+    return tests | dict(epochs=epochs, lr_step_epochs=epochs, lr=0.05)
+
+
 # What a grid may change of the scale, by name; "NAME, files" and "NAME, SET" hold where the images are of files, or of a set.
 CHANGES = {
     "smoke": {
@@ -36,7 +47,7 @@ CHANGES = {
         "multiclass": dict(model="deeplabv3_light", width=8),
         "multiclass, files": dict(size=48),
         "critical": dict(model="deeplabv3_light", width=8),
-        "random": dict(epochs=8),
+        **{f"memorise {images}": dict(epochs=8) for images in MEMORISED_IMAGES},
         "few": {},
         **{f"n{images}": {} for images in TRAINING_IMAGES},
     },
@@ -45,11 +56,15 @@ CHANGES = {
         "deeplabv3plus": dict(model="deeplabv3plus_light", width=16),
         "hrnet": dict(model="hrnet_light", width=16, tests=1),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
-        "files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
+        "files": dict(size=128, train=None),
         "multiclass, files": dict(size=96),
         "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
         "critical": dict(model="deeplabv3_light", width=16, size=48, train=96, epochs=4, lr_step_epochs=3, tests=1),
-        "random": dict(size=64, train=4, val=8, test=24, epochs=80, lr_step_epochs=80, tests=16),
+        "table 3": {},
+        "table 3, files": dict(size=128, train=128, epochs=6, lr_step_epochs=5),
+        "stages": dict(train=96, epochs=8, lr_step_epochs=4, tests=16, test_spread="even"),
+        "constant rate": dict(lr_step_epochs=8),
+        "memorise 4": _memorise(4, steps=400),
         "few": dict(size=64, val=16, test=32),
         **{f"n{n}": dict(train=n, epochs=512 // n, lr_step_epochs=384 // n, tests=1) for n in TRAINING_IMAGES},
     },
@@ -59,18 +74,23 @@ CHANGES = {
         "multiclass": dict(model="deeplabv3", augment=False, batch=8),
         "multiclass, street": dict(size=None),
         "critical": dict(model="deeplabv3", augment=False, batch=8),
-        "random": {},
+        "constant rate": dict(lr_step_epochs=100),
         "few": dict(augment=False),
         **{f"n{n}": dict(train=n, epochs=12800 // n, lr_step_epochs=2560 // n, batch=8) for n in TRAINING_IMAGES},
     },
 }
+_STREETS = dict(model="deeplabv3_light", width=16)
 _STEPS = 1152  # of a run of the study, whatever its number of images
 CHANGES["study"] = CHANGES["quick"] | {
     # 6,696 images of 96 px have as many pixels as the 942 of 256 px of the paper's ER set.
     "papers_pixels": dict(train=6696),
+    "table 3": SCALE["quick"],
+    "multiclass": _STREETS | dict(size=64, train=1024, epochs=3, lr_step_epochs=2, tests=12, test_spread="early"),
+    "critical": _STREETS | dict(size=48, train=768, epochs=2, lr_step_epochs=1, tests=6, test_spread="early"),
     **{f"rate {rate}": dict(lr=rate) for rate in (0.05, 0.2)},
     "stages": dict(train=576, epochs=8, lr_step_epochs=4, tests=32, test_spread="even"),
-    "constant rate": dict(lr_step_epochs=8),
+    **{f"memorise {n}": _memorise(n, steps=100 * n) for n in MEMORISED_IMAGES},
+    **{f"width {width}": dict(width=width) for width in (4, 16)},
     **{f"cost {n}": dict(train=n, epochs=_STEPS * 4 // n, lr_step_epochs=_STEPS * 2 // n) for n in _COST_IMAGES},
 }
 
@@ -94,6 +114,6 @@ METHODS = {
         **{name: dict(width=4, batch=4, epochs=2) for name in ("paper", "official", "improved")},
     },
     "quick": _QUICK,
-    "long": _QUICK,
+    "study": _QUICK,
     "paper": {},
 }

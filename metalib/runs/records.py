@@ -18,8 +18,9 @@ SCHEMA = 1
 _DICE = ("dice_half", "dice_half_image", "dice_at", "dice_at_image", "dice_best", "dice_best_image")
 _OTHER = ("auc", "acc_at", "threshold_best", "acc", "acc_image", "auc_image", "balanced", "balanced_image")
 _CLASSES = ("miou", "miou_inverted", "miou_decoded")
-KEPT = ("epoch", *_DICE, *_OTHER, *_CLASSES, "validation")  # of each test, where the run has it
-LOSSES = 256  # at most so many of a run; of a longer one the means of equal parts
+_CURVES = ("epoch", "dice_half", "dice_at", "dice_best", "auc", *_CLASSES, "validation")  # of each test
+KEPT = tuple(dict.fromkeys((*_CURVES, *_DICE, *_OTHER)))  # where the run has it; the others of the last test
+LOSSES = 128  # at most so many of a run; of a longer one the means of equal parts
 _NUMBERS = r"\[(?:[-+.\deE,\s]|null)+\]"  # a list of them, in JSON
 
 
@@ -120,7 +121,7 @@ def _foreground(data, size, limit):
 
 def _numbers(row):
     """What is kept of a run: its metrics, its loss or what iGTT measured of its labels, and of the first seed an example."""
-    numbers = {name: _rounded(row.test[name]) for name in KEPT if name in row.test}
+    numbers = {name: _rounded(row.test[name][0 if name in _CURVES else -1 :]) for name in KEPT if name in row.test}
     if isinstance(row.get("labels"), dict):
         numbers |= {f"label_{name}": _rounded(values) for name, values in row.labels.items()}
     else:

@@ -79,13 +79,13 @@ _IGTT = {
 }
 ROWS = _PLAIN | {"DFC": ("dfc", {}), "AC": ("ac", {})} | {name: ("igtt", of) for name, of in _IGTT.items()}
 TABLE = (*_PLAIN, "DFC", "AC", "iGTT", "iGTT, no EMS", "iGTT+", "iGTT+, no EMS", "iGTT+, never refreshed")
-LONG = ("iGTT, official", "iGTT, long", *ABLATIONS, *PAPER_ABLATIONS)  # left out of the quick profile
-LONG_ELSEWHERE = ("iGTT, no EMS", "iGTT+, no EMS")  # left out of it on the sets that stand beside the default
-CHOICES = ("iGTT", "iGTT, no EMS", "iGTT+", "iGTT+, no EMS", "iGTT+, never refreshed", *LONG)
+STUDY = ("iGTT, official", "iGTT, long", *ABLATIONS, *PAPER_ABLATIONS)  # left out of the quick profile
+STUDY_ELSEWHERE = ("iGTT, no EMS", "iGTT+, no EMS")  # left out of it on the sets that stand beside the default
+CHOICES = ("iGTT", "iGTT, no EMS", "iGTT+", "iGTT+, no EMS", "iGTT+, never refreshed", *STUDY)
 # Paper: ten trainings. Seeds where they are not those of the profile: more for the share of inverted runs, fewer where a
 # row is one of many.
-_SEEDS = {("quick", "iGTT"): 5} | {("long", row): 3 for row in (*ABLATIONS, *PAPER_ABLATIONS)}
-_IMAGES = {("long", "iGTT, long"): 432}  # three times those of the profile
+_SEEDS = {("quick", "iGTT"): 5} | {("study", row): 3 for row in (*ABLATIONS, *PAPER_ABLATIONS)}
+_IMAGES = {("study", "iGTT, long"): 432}  # three times those of the profile
 
 
 def configs(row, profile, scale, main=True):
