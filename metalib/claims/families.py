@@ -49,7 +49,7 @@ def order(results):
     if "rl:0.5" in results.runs:
         lowest = every(below(results.score("rl:0.5"), score) for score in better)
         stated["rl_below_all"] = "RL, 0.5 < every CL, RCL and PCL", "lower", lowest
-    for flips in _present(results) * ("pcl_skeleton" in results.runs):
+    for flips in flips_of(results) * ("pcl_skeleton" in results.runs):
         skeleton = below(results.score("pcl_skeleton"), results.score(flips))
         stated[f"pcl_below_{flips}"] = f"PCL, skeleton < {title(flips)}", "lower", skeleton
     return named(leaning(results, stated), results.prefix)
@@ -126,7 +126,7 @@ def perturbed(results):
             every(below(skeleton, wide) for wide in (dilated, eroded)),
         ),
     }
-    for flips in _present(results):
+    for flips in flips_of(results):
         under = every(below(of, results.score(flips)) for of in (dilated, eroded, skeleton))
         stated[f"every_pcl_below_{flips}"] = f"dilation, erosion and skeleton < {title(flips)}", "lower", under
     return named(leaning(results, stated), results.prefix)
@@ -166,7 +166,7 @@ def study_only(results, needs):
     }
 
 
-def _present(results):
+def flips_of(results):
     return [recipe for recipe in _FLIPS if recipe in results.runs]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from metalib.claims.estimates import Estimate
-from metalib.claims.families import LARGEST_GAP, SAME_LOSS, _present
+from metalib.claims.families import LARGEST_GAP, SAME_LOSS, flips_of
 from metalib.claims.tables import named
 from metalib.claims.verdicts import below, beyond, similar
 from metalib.noise.recipes import title
@@ -22,7 +22,7 @@ def paradox(results):
             "lower" if flips.endswith("0.49") else "lower, of 0.49 flipped",
             below(results.score("rl:0.1"), results.score(flips)),
         )
-        for flips in _present(results)
+        for flips in flips_of(results)
     }
     return named(stated, results.prefix)
 
