@@ -18,7 +18,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 CODE := $(shell find metalib -name '*.py' -o -name '*.mplstyle' 2>/dev/null)
 # The committed results; everything else draws into .cache/figures, so that no try of one's own replaces them.
-PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.long $d.paper),$(DATA).$(PROFILE))
+PUBLISHED := $(filter $(foreach d,er-like nuc street,$d.quick $d.study $d.paper),$(DATA).$(PROFILE))
 FIGURES := $(or $(METALIB_FIGURES),$(CURDIR)/$(if $(PUBLISHED),figures,.cache/figures))
 # By default every notebook runs, on embedded data of its own. Other data go through the notebooks that train on them.
 BINARY := 02_training_curves 04_perturbed_labels 05_random_labels 07_igtt 10_effective_pixels 11_text_and_code 12_igtt_choices 13_full_rank
@@ -26,9 +26,11 @@ MANY_CLASSES := $(filter street cityscapes street-like%,$(DATA)) $(wildcard $(DA
 # The diagnosis reads what the others recorded in `figures`, which has no sets of one's own; the start counts verdicts.
 DIAGNOSIS := 08_label_diagnosis
 START := 00_start_here
-# What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now.
+# What takes a GPU is computed elsewhere, see README, and drawn from the runs that are in this file by now. The study trains
+# here, for hours, unless it is given a file.
 RUNS := $(if $(filter paper,$(PROFILE)),figures/runs.paper.jsonl)
-OTHER := $(or $(NOTEBOOK),$(sort $(if $(filter er-like,$(DATA)),$(RUNS:%=03_multiclass_labels $(BINARY)),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS)))))
+STUDY := 02_training_curves 03_multiclass_labels 04_perturbed_labels 05_random_labels 10_effective_pixels 11_text_and_code 13_full_rank
+OTHER := $(or $(NOTEBOOK),$(sort $(if $(filter er-like,$(DATA)),$(if $(filter study,$(PROFILE)),$(STUDY),$(RUNS:%=03_multiclass_labels $(BINARY))),$(if $(strip $(MANY_CLASSES)),03_multiclass_labels,$(BINARY)) $(if $(filter nuc street,$(DATA)),$(DIAGNOSIS)))))
 WITH_RUNS := 03_multiclass_labels $(BINARY)
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
 # In the order of their numbers, two side by side; which notebooks wait for others, the diagnosis and the start, two rules below say.
@@ -39,7 +41,7 @@ STALE := $(if $(filter %-like,$(DATA)),$(foreach n,$(NAMES),$(if $(wildcard $(FI
 PLACE := $(if $(filter er-like,$(DATA)),,$(if $(wildcard $(DATA)/train),$(abspath $(DATA)),$(DATA)))
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|long|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER] [NOTEBOOK=07_igtt]"
+	@echo "make TARGET [PROFILE=smoke|quick|study|paper] [DATA=real|nuc|street|er|mito|cityscapes|mito-like|nuc-like|FOLDER] [NOTEBOOK=07_igtt]"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 ifeq ($(DATA),real)
@@ -47,7 +49,7 @@ figures: # the real sets of METALIB_DATA, or ../shared/data
 	$(MAKE) figures DATA=nuc
 	$(MAKE) figures DATA=street
 else
-figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing), redraw every figure, renew the verdicts
+figures: $(EXECUTED)/trained ## train what is not cached (PROFILE=paper: nothing; PROFILE=study: for hours), redraw every figure, renew the verdicts
 	@$(MAKE) --no-print-directory --jobs=2 TRAINED=yes $(EXECUTED)/done
 endif
 

@@ -1,6 +1,7 @@
 """Label noise by design: recipes whose eigenvalue, effective pixels, rank or balance is what an experiment asks for."""
 
 import numpy as np
+from scipy import optimize
 
 from metalib import _checks
 from metalib.noise import effective, recipes, transition
@@ -25,9 +26,25 @@ def matching_recipe(classes):
     return f"rcl_flip:{0.95 * (_checks.whole(classes, 'classes', 2) - 1) / classes:.4f}"
 
 
+# Stands for the flips that leave as many bits as the paper's 0.9 of 19 classes, classes being equally frequent.
+EQUAL_BITS = "rcl_flip:equal_bits"
+
+
+def equal_bits_recipe(classes):
+    """Flips of `classes` classes under which a label tells as many bits of the class as with 0.9 of 19 classes, 0.026."""
+
+    def bits(p, of):
+        return transition.information(transition.flip_matrix(p, of), np.full(of, 1 / of))
+
+    wanted, critical = bits(0.9, 19), (_checks.whole(classes, "classes", 2) - 1) / classes
+    return f"rcl_flip:{optimize.brentq(lambda p: bits(p, classes) - wanted, 1e-6, critical):.4f}"
+
+
 # Levels of equal effective pixels, in images: at each, fewer images go with weaker flips.
 EFFECTIVE_IMAGES = (0.5, 2, 8)
 TRAINING_IMAGES = (8, 32, 128)
+COST_IMAGES = (288, 576, 1152, 2304)  # of which flips are compared with CL, beside the paper's number of pixels
+SCENES = (192, 768, 3072)  # the same with street scenes
 MEMORISED_IMAGES = (4, 8, 16, 32)  # with random labels, until a network knows them by heart
 
 

@@ -46,7 +46,8 @@ _SMALL = ("table 3",)  # at which the methods of Table 3 are compared, whatever 
 _UNETS, _OTHERS = ("unet", "unet_longer"), ("deeplabv3plus", "hrnet")
 _FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
 _FEW_FLIPS = (*(designs.effective_recipe(32, share) for share in designs.EFFECTIVE_IMAGES[::-1]), "rcl_flip:0.47")
-_MANY_CLASSES = ("rcl_sample:0.5", *_SAMPLES, "rcl_flip:0.5", "rcl_flip:0.7", designs.MATCHING, "rcl_flip:0.9")
+_MANY_CLASSES = ("rcl_sample:0.1", "rcl_flip:0.5", "rcl_flip:0.7", designs.EQUAL_BITS, designs.MATCHING, "rcl_flip:0.9")
+_PAST = ("cl", designs.EQUAL_BITS, designs.MATCHING)
 _THREE_CLASSES = (*designs.critical_recipes(3), *designs.THREE_CLASSES.values(), *designs.RANK_TWO.values())
 GRIDS = {
     "02_training_curves": (
@@ -58,10 +59,15 @@ GRIDS = {
         *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
     ),
     "03_multiclass_labels": (
-        Grid("", ("cl", *_MANY_CLASSES), ("multiclass",)),
+        Grid("", ("cl", *_MANY_CLASSES), ("multiclass",), more=("rcl_sample:0.5", "rcl_sample:0.3")),
         *(
             Grid(f"critical {name}", tuple(designs.critical_recipes(classes)), ("critical",), name)
             for name, classes in (("street-like-2", 2), ("street-like-3", 3), ("street-like", 6))
+        ),
+        *(
+            Grid(f"cost {n} {name}", _PAST, ("critical", f"scenes {n}"), name, study=True)
+            for name in ("street-like-2", "street-like")
+            for n in designs.SCENES
         ),
     ),
     "04_perturbed_labels": (
@@ -99,7 +105,8 @@ GRIDS = {
             ("few", f"n{n}"),
         )
         for n in designs.TRAINING_IMAGES
-    ),
+    )
+    + tuple(Grid(f"cost {n}", ("cl", "rcl_flip:0.45"), (f"cost {n}",), study=True) for n in designs.COST_IMAGES),
     "11_text_and_code": (
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
@@ -165,14 +172,16 @@ def _of_grid(grid, profile, scale):
     """(row, [one configuration a seed]) of the rows of a grid, at the scale of a `TrainConfig`."""
     for row in grid.rows + grid.more:
         if row not in table3.ROWS:
-            recipe = _matching(scale) if row == designs.MATCHING else row
+            recipe = _of_classes(row, scale)
             yield recipe, [replace(scale, recipe=recipe, seed=seed) for seed in range(profiles.SEEDS[profile])]
         elif profile != "quick" or row not in table3.STUDY + table3.STUDY_ELSEWHERE * bool(grid.data):
             yield row, table3.configs(row, profile, scale, main=not grid.prefix)
 
 
-def _matching(scale):
-    return designs.matching_recipe(datasets.load(scale.data, "val", size=scale.size, limit=1).classes)
+def _of_classes(row, scale):
+    """The recipe that a row stands for with the number of classes of a set."""
+    made = {designs.MATCHING: designs.matching_recipe, designs.EQUAL_BITS: designs.equal_bits_recipe}.get(row)
+    return made(datasets.load(scale.data, "val", size=scale.size, limit=1).classes) if made else row
 
 
 def _changes(profile, changes, data):

@@ -1,6 +1,6 @@
 """What a profile makes of a run: its scale, its seeds, and what single networks, notebooks and methods change of that."""
 
-from metalib.noise.designs import MEMORISED_IMAGES, TRAINING_IMAGES
+from metalib.noise.designs import COST_IMAGES, MEMORISED_IMAGES, SCENES, TRAINING_IMAGES
 
 PROFILES = ("smoke", "quick", "study", "paper")
 SEEDS = {"smoke": 1, "quick": 3, "study": 5, "paper": 10}
@@ -29,7 +29,6 @@ SCALE = {
 }
 # Optimisation steps on images of files, of which a folder may have few or many.
 STEPS_OF_FILES = {"quick": 600, "study": 1152}
-_COST_IMAGES = (288, 576, 1152)  # of which flips are compared with CL, beside those of the profile and of the paper
 
 
 def _memorise(images, steps):
@@ -91,7 +90,8 @@ CHANGES["study"] = CHANGES["quick"] | {
     "stages": dict(train=576, epochs=8, lr_step_epochs=4, tests=32, test_spread="even"),
     **{f"memorise {n}": _memorise(n, steps=100 * n) for n in MEMORISED_IMAGES},
     **{f"width {width}": dict(width=width) for width in (4, 16)},
-    **{f"cost {n}": dict(train=n, epochs=_STEPS * 4 // n, lr_step_epochs=_STEPS * 2 // n) for n in _COST_IMAGES},
+    **{f"cost {n}": dict(train=n, epochs=_STEPS * 4 // n, lr_step_epochs=_STEPS * 2 // n) for n in COST_IMAGES},
+    **{f"scenes {n}": dict(train=n, epochs=6144 // n, lr_step_epochs=3072 // n) for n in SCENES},
 }
 
 # The methods of Table 3, by name or preset, and rows of it. Paper: silent on all scales; those of "paper" are the official
