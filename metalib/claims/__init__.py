@@ -4,7 +4,7 @@ from metalib import _face
 
 __getattr__, __dir__, __all__ = _face.attach(
     __name__,
-    ("families", "igtt", "learnability", "random_labels", "theorems"),
+    ("convergence", "families", "igtt", "laws", "learnability", "random_labels", "tables", "theorems"),
     estimates=("Estimate", "difference"),
     verdicts=(
         *("Verdict", "below", "check", "equal", "every", "near", "not_run", "ranked_down", "rare", "similar", "steady"),

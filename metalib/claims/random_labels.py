@@ -3,7 +3,6 @@
 import numpy as np
 from scipy import stats
 
-from metalib.claims.estimates import Estimate
 from metalib.claims.families import LARGEST_GAP, SAME_LOSS, flips_of
 from metalib.claims.tables import named
 from metalib.claims.verdicts import below, beyond, similar
@@ -93,23 +92,9 @@ def by_heart(results):
     return stated
 
 
-def law(pixels, steps):
-    """Steps (seeds,) to memorise so many labelled pixels, for each of `pixels`: a line through their logarithms.
-
-    Returns exponent and factor of steps = factor * pixels^exponent, and `Estimate` of log10 of the steps at PAPERS_PIXELS.
-    """
-    pairs = [(px, of) for px, seeds in zip(pixels, steps, strict=True) for of in seeds]
-    x, y = np.log10(pairs).T
-    fitted, n, at = stats.linregress(x, y), len(x), np.log10(PAPERS_PIXELS)
-    off = y - (fitted.intercept + fitted.slope * x)
-    variance = (off @ off) / (n - 2) * (1 / n + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
-    mean = fitted.intercept + fitted.slope * at
-    return fitted.slope, 10**fitted.intercept, Estimate(float(mean), float(variance), 0.0, n, 0, n - 2)
-
-
-def out_of_reach(predicted):
-    """Could the paper's networks have memorised their labels? `predicted`: the `Estimate` of `law`."""
-    verdict = beyond(predicted, np.log10(PAPERS_STEPS), "log10 steps")
+def out_of_reach(law):
+    """Could the paper's networks have memorised their labels? law: of the steps, by labelled pixels, see `laws.power_law`."""
+    verdict = beyond(law(PAPERS_PIXELS), np.log10(PAPERS_STEPS), "log10 steps")
     claim = (
         f"as many labels as the paper's would take more than its {PAPERS_STEPS:,} steps to memorise (law, extrapolated)"
     )

@@ -87,6 +87,11 @@ def beyond(found, bound, unit):
     return _decided(found, found.chance_above(bound), found.chance_below(bound), unit, f"bound {bound:.4g}", (bound,))
 
 
+def beneath(found, bound, unit):
+    """Is what an `Estimate` is of below a number?"""
+    return _decided(found, found.chance_below(bound), found.chance_above(bound), unit, f"bound {bound:.4g}", (bound,))
+
+
 def near(values, expected, tolerance, unit=""):
     """Is the mean of `values` (seeds,) within `tolerance` of a number that theory gives?"""
     verdict = equal(values, expected, tolerance, unit)
