@@ -28,13 +28,14 @@ def save(stem, numbers, config, **measured):
     """Write `<stem>.json` to the figures folder and return the record.
 
     config: parameters and seeds behind the numbers; measured: device and times, which may differ from call to call.
-    A number that is NaN becomes null. A record that holds the same numbers and configuration already stays as it is.
+    A number that is NaN becomes null. A record that holds the same numbers, of the same code, already stays as it is.
     """
     path = _files.figures_folder() / f"{stem}.json"
     given = json.loads(_files.dumps({"schema": SCHEMA, "config": config, "numbers": numbers}))
     if path.is_file():
         stored = load(path)
-        if all(stored.get(part) == given[part] for part in given):
+        same_code = stored["provenance"].get("code") == measured.get("code")
+        if same_code and all(stored.get(part) == given[part] for part in given):
             return stored
     provenance = _provenance.environment() | measured
     record = {"schema": SCHEMA, "config": config, "provenance": provenance, "numbers": given["numbers"]}

@@ -57,11 +57,7 @@ class Page:
         else:
             planned = _planned(self.notebook, self.profile, self.data)
             record = _computed(self, planned) if self.source == "train" else _gathered(self, planned)
-        arrays = {
-            # As floats, since the null of a record stands for nan.
-            run: {name: np.array(values, float) if isinstance(values, list) else values for name, values in of.items()}
-            for run, of in record["numbers"]["runs"].items()
-        }
+        arrays = {run: _arrays(of) for run, of in record["numbers"]["runs"].items()}
         return Results(run_files.Runs(arrays, self.source), record["config"], record["provenance"], self)
 
 
@@ -75,10 +71,10 @@ class Score(NamedTuple):
 class Results(NamedTuple):
     """What a notebook draws from.
 
-    runs: {name: {metric: (seeds, tests), "loss": (seeds, steps), "example": text, "foreground": share of the test pixels}},
-    the name of a run being its recipe or row, after the prefix of its grid if it has one; config: scale, seeds and data of
-    the first run, and what differs in the others; provenance: versions, device, time; page: whose they are; prefix: of the
-    grid that is seen through `of`, "" for all.
+    runs: {name: {metric: (seeds, tests), "loss": (seeds, n) of all `steps` or means of equal parts, "example": text,
+    "foreground": share of the test pixels, "without_...": see `score`}}, the name of a run being its recipe or row, after the
+    prefix of its grid if it has one; config: scale, seeds and data of the first run, and what differs in the others;
+    provenance: versions, device, time; page: whose they are; prefix: of the grid that is seen through `of`, "" for all.
     """
 
     runs: dict
@@ -187,6 +183,13 @@ def to_file(configs, path, limit_s=None):
     return len(configs) - len(todo) + len(done)
 
 
+def _arrays(run):
+    """The numbers of a run as arrays of floats, since the null of a record stands for nan, with the steps behind its losses."""
+    found = {name: np.array(values, float) if isinstance(values, list) else values for name, values in run.items()}
+    all_kept = {"steps": found["loss"].shape[-1]} if "loss" in found else {}  # in records that do not tell
+    return all_kept | found
+
+
 def _profile(given):
     return _checks.one_of(given or os.environ.get("METALIB_PROFILE") or "quick", profiles.PROFILES, "profile")
 
@@ -209,6 +212,7 @@ def _computed(page, planned):
     numbers = {"runs": {run: records.joined([next(measured) for _ in configs]) for run, configs in planned.items()}}
     seconds = round(float(table.seconds.sum()))
     about = dict(device=_joined(table.device), precision=table.precision[0], training_s=seconds)
+    about["code"] = {kind.__name__: sweeps.KINDS[kind].code[:12] for kind in {type(config): None for config in every}}
     return records.save(page.stem, numbers, _described(planned), **about)
 
 

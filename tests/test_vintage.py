@@ -1,0 +1,56 @@
+"""What is committed in figures/ is of one vintage: records of one code, which agree where they share a run."""
+
+import json
+from itertools import groupby
+
+import numpy as np
+import pytest
+from matplotlib import image as images
+
+from metalib import _files
+from metalib.runs import run_files
+
+FIGURES = _files.committed_folder()
+STUDY = run_files.read(FIGURES / "runs.study.jsonl")
+RECORDS = {path.stem: json.loads(path.read_text()) for path in sorted(FIGURES.glob("*.json")) if path.stem != "claims"}
+TRAINED = {stem: record for stem, record in RECORDS.items() if "code" in record["provenance"]}
+CHECKED = _files.ROOT / ".cache" / "checked"  # where `make test` draws the quick profile from its records
+
+
+def configurations(record):
+    """{run: configuration as text} of a record."""
+    shared = {name: value for name, value in record["config"].items() if name not in ("runs", "files")}
+    differing = record["config"]["runs"]
+    return {run: json.dumps(shared | differing.get(run, {}), sort_keys=True) for run in record["numbers"]["runs"]}
+
+
+def test_records_are_of_one_code():
+    for kind in ("TrainConfig", "MethodConfig"):
+        codes = {
+            stem: of["provenance"]["code"][kind] for stem, of in TRAINED.items() if kind in of["provenance"]["code"]
+        }
+        assert len(set(codes.values())) == 1, codes
+
+
+def test_lines_of_the_study_are_of_one_code_which_is_that_of_the_records():
+    codes = {(line["config"]["kind"], line["provenance"]["code"]) for line in STUDY.values()}
+    of_records = {pair for record in TRAINED.values() for pair in record["provenance"]["code"].items()}
+    assert codes <= of_records
+    assert {line["provenance"].keys() >= {"commit", "cpu", "torch", "seconds"} for line in STUDY.values()} == {True}
+
+
+def test_a_run_that_records_share_has_the_same_numbers():
+    found = [(config, stem, run) for stem, record in TRAINED.items() for run, config in configurations(record).items()]
+    shared = [[*of] for _, of in groupby(sorted(found), key=lambda place: place[0])]
+    pairs = [(of[0], other) for of in shared for other in of[1:]]
+    assert len(pairs) > 10
+    for (_, stem, run), (_, other_stem, other_run) in pairs:
+        first, second = (RECORDS[s]["numbers"]["runs"][r] for s, r in ((stem, run), (other_stem, other_run)))
+        assert first == second, f"{run} of {stem} and {other_run} of {other_stem}"
+
+
+@pytest.mark.parametrize("path", sorted(CHECKED.glob("*.png")), ids=lambda path: path.stem)
+def test_a_committed_figure_is_what_its_record_draws(path):
+    committed = FIGURES / path.name
+    assert committed.is_file(), f"{path.name} is drawn and not committed"
+    np.testing.assert_allclose(images.imread(committed), images.imread(path), atol=0.02)
