@@ -236,7 +236,7 @@ def _base(data):
 
 def _gathered(page, planned):
     """A record, not written, of what the file of runs of a page holds of the planned ones."""
-    lines = run_files.present(planned, run_files.read(page.source))
+    lines = run_files.present(planned, run_files.readable(page.source))
     if not lines:
         command = f"python -m metalib experiments {page.notebook} --profile {page.profile} --runs {page.source}"
         raise run_files.MissingRun(f"{page.source} holds no run of {page.notebook}: compute some with `{command}`")

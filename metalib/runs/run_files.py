@@ -5,6 +5,8 @@ appending one file to another; of two lines of one configuration the later count
 """
 
 import json
+import warnings
+from collections import Counter
 from dataclasses import MISSING, asdict, fields
 from itertools import takewhile
 from pathlib import Path
@@ -40,18 +42,54 @@ def name(config):
 
 def read(path):
     """{name of a run: its line} of a file, none where there is no file; ValueError names the line that is no run."""
+    return dict(_line(*numbered) for numbered in _numbered(path))
+
+
+def readable(path):
+    """`read`, of what can be drawn: lines that are no run, and runs of other code than most, are named in a warning and left out.
+
+    The file stays as it is.
+    """
+    found, left_out = {}, []
+    for numbered in _numbered(path):
+        try:
+            known_as, line = _line(*numbered)
+            found[known_as] = line
+        except ValueError as error:
+            left_out.append(str(error))
+    codes = Counter(_code(line) for line in found.values())
+    most = {kind: code for (kind, code), _ in reversed(codes.most_common())}
+    other = [known_as for known_as, line in found.items() if _code(line)[1] != most[_code(line)[0]]]
+    if other:
+        left_out.append(
+            f"{path}: {len(other)} of {len(found)} runs are of other code than the others: compute them again"
+        )
+    for told in left_out:
+        warnings.warn(f"left out: {told}", stacklevel=3)
+    return {known_as: line for known_as, line in found.items() if known_as not in set(other)}
+
+
+def _numbered(path):
+    """Each line of a file with its place, as text."""
     if not Path(path).exists():
-        return {}
-    found = {}
-    for number, text in enumerate(Path(path).read_text().splitlines(), 1):
-        where, advice = f"{path}, line {number}", "delete the line, its run is computed again"
-        line = _files.parse_json(text, where, advice)
-        if not isinstance(line, dict) or not line.keys() >= {"config", "numbers", "provenance"}:
-            raise ValueError(f"{where} is no run: {advice}")
-        if line.get("schema") != records.SCHEMA:
-            raise ValueError(f"{where} has schema {line.get('schema')}, this version reads {records.SCHEMA}: {advice}")
-        found[json.dumps(_defaults(line["config"]) | line["config"], sort_keys=True)] = line
-    return found
+        return []
+    return [(f"{path}, line {number}", text) for number, text in enumerate(Path(path).read_text().splitlines(), 1)]
+
+
+def _line(where, text):
+    """(name of the run, what the line holds); ValueError where it is no run."""
+    advice = "delete the line, its run is computed again"
+    line = _files.parse_json(text, where, advice)
+    if not isinstance(line, dict) or not line.keys() >= {"config", "numbers", "provenance"}:
+        raise ValueError(f"{where} is no run: {advice}")
+    if line.get("schema") != records.SCHEMA:
+        raise ValueError(f"{where} has schema {line.get('schema')}, this version reads {records.SCHEMA}: {advice}")
+    return json.dumps(_defaults(line["config"]) | line["config"], sort_keys=True), line
+
+
+def _code(line):
+    """The kind of a run, and the code that computed it."""
+    return line["config"].get("kind"), line["provenance"].get("code")
 
 
 def add(path, configs, table, code):
