@@ -171,11 +171,11 @@ def readme(parser, arguments):
 
 def claims(parser, arguments):
     """Compare two lists of verdicts, and print those that differ."""
-    from metalib.claims import verdicts
+    from metalib.claims import tables
 
     parser.add_argument("older", type=Path, help="an older claims.json, compared with the one in figures/")
     given = parser.parse_args(arguments)
-    print("\n".join(verdicts.moved(verdicts.load(given.older), verdicts.load())) or "no verdict moved")
+    print("\n".join(tables.moved(tables.load(given.older), tables.load())) or "no verdict moved")
 
 
 COMMANDS = {

@@ -1,26 +1,25 @@
 """The parts of README.md and RESULTS.md that are computed: `python -m metalib readme` renews them from `figures/`."""
 
-from collections import Counter
-
 from metalib import _files
-from metalib.claims import verdicts
+from metalib.claims import tables
 from metalib.runs import records, results, table3
 
 PATH, RESULTS = _files.ROOT / "README.md", _files.ROOT / "RESULTS.md"
 # What a newcomer wants to know: notebook and id of the statement behind it, and plain words, a line each.
 _HEADLINES = """
-02_training_curves cl_rcl_sample:0.1 a tenth of the clean pixels trains as well as all of them
-02_training_curves cl_rcl_flip:0.4 masks with 40% of the pixels flipped train about as well as clean ones
-02_training_curves cl_rcl_flip:0.45 so do masks with 45% flipped
-04_perturbed_labels every_pcl_below_rcl dilated, eroded and thinned masks train worse than those
-05_random_labels rl_paradox random masks train worse, though fewer of their pixels are wrong
+02_training_curves papers_pixels_cl_rcl_sample:0.1 a tenth of the clean pixels trains as well as all of them
+02_training_curves papers_pixels_cl_rcl_flip:0.45 masks with 45% of the pixels flipped train about as well as clean ones
+02_training_curves papers_pixels_cl_rcl_flip:0.49 so do masks with 49% flipped
+04_perturbed_labels papers_pixels_every_pcl_below_rcl_flip:0.45 dilated, eroded and thinned masks train worse than 45% flipped ones
+05_random_labels papers_pixels_rl_paradox_rcl_flip:0.49 random masks train worse than 49% flipped ones, though fewer of their pixels are wrong
+05_random_labels papers_pixels_memorised a constant loss means that random labels are memorised
 02_training_curves loss_constant under flips and random labels the loss hardly falls
-03_multiclass_labels same_matching with many classes, flips just under the critical level cost nothing
+03_multiclass_labels same_equal_bits with many classes, flips that leave as many bits as the paper's cost nothing
 03_multiclass_labels critical_6 at the critical level, where the noise matrix loses its rank, training fails
-04_perturbed_labels theorem_1 the further the labels' density from that of clean ones, the worse (Theorem 1)
+04_perturbed_labels biased_dilation the stronger the bias, the more the density of labels is perturbed (Theorem 1)
 06_meta_structure_maps lemma1_circle_box densities of noisy labels are what Lemma 1 predicts
-06_meta_structure_maps lemma2_one_row_between_two areas that can be told apart are as many as the rank (Lemma 2)
-13_full_rank as_clean any noise of full rank trains about as well as clean labels (Theorem 2)
+06_meta_structure_maps lemma2 areas that can be told apart are as many as the rank (Lemma 2)
+13_full_rank decodable any noise of full rank can be decoded (Theorem 2)
 07_igtt above_otsu iGTT, by the paper's text, beats Otsu's threshold
 07_igtt plus_above_otsu iGTT+, our version, beats Otsu's threshold
 07_igtt plus_supervised iGTT+ comes within 7.15 points of a network trained on clean masks
@@ -48,26 +47,39 @@ def pages(rows):
     """The computed parts of each page: {path: {name: part}}."""
     return {
         PATH: {"headlines": headlines(rows)},
-        RESULTS: {"verdicts": verdicts.markdown(rows), "table 3": _table_3()},
+        RESULTS: {"verdicts": tables.markdown(rows), "table 3": _table_3()},
     }
 
 
 def headlines(rows):
-    """The table of README.md: the statements of `HEADLINES` on drawn and on real images, and how all others fared."""
-    head, lines = ("", "drawn images", "", "real images", "", "notebook"), []
+    """The table of README.md: the statements of `HEADLINES` on synthetic images and on real ones, and how all others fared.
+
+    Where the study has not run with the paper's number of pixels, as on real images, the same statement of fewer stands in.
+    """
+    counted, lines = tables.decisive(rows), []
     for (notebook, name), words in HEADLINES.items():
-        found = [row for row in rows if (row["notebook"], row["id"], row["profile"]) == (notebook, name, "quick")]
-        drawn, real = (next(filter(of, found), None) for of in (verdicts.is_embedded, verdicts.is_real))
-        lines.append([words, *_cells(drawn), *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])
-    counts = Counter(row["verdict"] for row in rows if row["seeds"])
-    told = ", ".join(f"{verdict}: {counts[verdict]}" for verdict in ("holds", "fails", "not tested"))
-    told = f"All statements that were measured, {sum(counts.values())}: {told}."
-    return f"{records.markdown_table(head, lines)}\n\n{told}"
+        names = (name, name.removeprefix("papers_pixels_"))
+        found = [row for of in names for row in counted if (row["notebook"], row["id"]) == (notebook, of)]
+        synthetic, real = (next(filter(of, found), None) for of in (tables.is_embedded, tables.is_real))
+        lines.append([words, *_cells(synthetic), *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])
+    head = ("", "synthetic images", "", "real images", "", "notebook")
+    return f"{records.markdown_table(head, lines)}\n\n{_counts(rows)}"
+
+
+def _counts(rows):
+    whose = {"paper": "Of the paper's statements", "ours": "of ours"}
+    told = [
+        f"{whose[kind]}, {', '.join(f'{number} {verdict}' for verdict, number in of.items() if number)}"
+        for kind, of in tables.counts(rows).items()
+    ]
+    share, decided, _ = tables.false_share(rows)
+    return f"{'; '.join(told)}. Of the {decided} decided, at most {100 * share:.0f}% are to be expected to be wrong."
 
 
 def _cells(row):
     measured = row is not None and row["seeds"]
-    return (f"{row['ours']} ± {row['spread']}", f"**{row['verdict']}**") if measured else ("", "")
+    told = tables.told(row["value"], row["low"], row["high"], row["unit"]) if measured else ""
+    return (told, f"**{row['verdict']}**") if measured else ("", "")
 
 
 def _table_3():
@@ -81,7 +93,7 @@ def _table_3():
 
 def renew():
     """Write the pages anew where a computed part of them has changed."""
-    for path, parts in pages(verdicts.load()).items():
+    for path, parts in pages(tables.load()).items():
         old = path.read_text()
         if (new := renewed(old, parts)) != old:
             _files.atomic_write(path, new)

@@ -112,6 +112,11 @@ def is_embedded(row):
     return datasets.is_embedded(row["data"]) or row["data"] == "circle"
 
 
+def is_real(row):
+    """Was it measured, on other images?"""
+    return bool(row["seeds"]) and not is_embedded(row)
+
+
 def decisive(rows):
     """The rows that count: of a statement on a data set, those of the largest profile that a CPU computes."""
     best = {}
