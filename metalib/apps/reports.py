@@ -15,7 +15,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune as rendered
 
 from metalib import _provenance
 from metalib.apps import pages
-from metalib.claims import verdicts
+from metalib.claims import tables
 
 TITLE = "Do segmentation networks learn pixel labels, or the structure behind them?"
 
@@ -31,7 +31,7 @@ def report(executed, figures):
     titles = {name: notebook.cells[0].source.splitlines()[0].lstrip("# ") for name, notebook in notebooks.items()}
     about = ", ".join(f"{library} {version}" for library, version in _provenance.environment().items())
     contents = (f'<li>{name[:2]} <a href="#{name}">{html.escape(title)}</a></li>' for name, title in titles.items())
-    found = _text(verdicts.markdown(verdicts.load(Path(figures) / "claims.json")))
+    found = _text(tables.markdown(tables.load(Path(figures) / "claims.json")))
     return pages.page(
         TITLE,
         f"<p>{html.escape(f'Executed with {about}.')}</p>",
