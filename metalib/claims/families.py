@@ -24,15 +24,16 @@ CLOSE_TO_LAST = 0.95  # of the last Dice: where a training is said to have conve
 _FLIPS = ("rcl_flip:0.45", "rcl_flip:0.49")  # which the paper compares with PCL and RL
 
 
-def rcl(results):
-    """CL ≈ RCL at every level, and the largest gap (Figure 2, appendix C.3)."""
+def rcl(results, leave=()):
+    """CL ≈ RCL at every level, and the largest gap (Figure 2, appendix C.3). leave: recipes on which nothing is stated."""
     clean = results.score("cl")
-    gaps = {recipe: _near_clean(clean, results.score(recipe)) for recipe in results.recipes("rcl")}
+    levels = [recipe for recipe in results.recipes("rcl") if recipe not in leave]
+    gaps = {recipe: _near_clean(clean, results.score(recipe)) for recipe in levels}
     stated = {
         f"cl_{recipe}": (f"CL ≈ {title(recipe)}", f"gap at most {LARGEST_GAP}", verdict)
         for recipe, verdict in gaps.items()
     }
-    if len(gaps) > 1:
+    if len(gaps) > 1 and not leave:
         stated["largest_gap"] = (
             f"CL ≈ RCL at all {len(gaps)} levels",
             f"gap at most {LARGEST_GAP}",
@@ -41,15 +42,15 @@ def rcl(results):
     return named(leaning(results, stated), results.prefix)
 
 
-def order(results):
-    """RCL > PCL > RL (Eq. 1)."""
+def order(results, leave=()):
+    """RCL > PCL > RL (Eq. 1); leave: as of `rcl`."""
     families = {family: results.recipes(family) for family in ("cl", "rcl", "pcl", "rl")}
     better = [results.score(recipe) for family in ("cl", "rcl", "pcl") for recipe in families[family]]
     stated = {}
     if "rl:0.5" in results.runs:
         lowest = every(below(results.score("rl:0.5"), score) for score in better)
         stated["rl_below_all"] = "RL, 0.5 < every CL, RCL and PCL", "lower", lowest
-    for flips in flips_of(results) * ("pcl_skeleton" in results.runs):
+    for flips in flips_of(results, leave) * ("pcl_skeleton" in results.runs):
         skeleton = below(results.score("pcl_skeleton"), results.score(flips))
         stated[f"pcl_below_{flips}"] = f"PCL, skeleton < {title(flips)}", "lower", skeleton
     return named(leaning(results, stated), results.prefix)
@@ -126,8 +127,11 @@ def cost_at_papers_size(law, margin, words, unit):
     return claim, "-", beneath(law, np.log10(margin), f"log10 {unit}")
 
 
-def perturbed(results):
-    """Dilation and erosion degrade, the skeleton degrades further (Figure 5B, C.4B), and all are under RCL (Eq. 1)."""
+def perturbed(results, leave=()):
+    """Dilation and erosion degrade, the skeleton degrades further (Figure 5B, C.4B), and all are under RCL (Eq. 1).
+
+    leave: as of `rcl`.
+    """
     clean, dilated, eroded, skeleton = map(results.score, ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_skeleton"))
     stated = {
         "dilation_below_cl": ("PCL, dilation < CL", "lower", below(dilated, clean)),
@@ -138,7 +142,7 @@ def perturbed(results):
             every(below(skeleton, wide) for wide in (dilated, eroded)),
         ),
     }
-    for flips in flips_of(results):
+    for flips in flips_of(results, leave):
         under = every(below(of, results.score(flips)) for of in (dilated, eroded, skeleton))
         stated[f"every_pcl_below_{flips}"] = f"dilation, erosion and skeleton < {title(flips)}", "lower", under
     return named(leaning(results, stated), results.prefix)
@@ -168,18 +172,15 @@ def more_biased(distances):
     return stated
 
 
-def study_only(results, needs):
-    """Rows that say `not run` for recipes {recipe: claim} which a profile leaves to the study."""
-    reason = "only the study has the labelled pixels for it: make figures PROFILE=study"
-    return {
-        f"needs_{recipe}": (claim, paper, not_run(reason))
-        for recipe, (claim, paper) in needs.items()
-        if recipe not in results.runs
-    }
+def study_only(leave):
+    """Rows of `rcl` that say `not run` for recipes which a profile leaves to the study."""
+    verdict = not_run("only the study has the labelled pixels for it: make figures PROFILE=study")
+    return {f"cl_{recipe}": (f"CL ≈ {title(recipe)}", f"gap at most {LARGEST_GAP}", verdict) for recipe in leave}
 
 
-def flips_of(results):
-    return [recipe for recipe in _FLIPS if recipe in results.runs]
+def flips_of(results, leave=()):
+    """Of the flips that the paper compares with PCL and RL those that the results have, without some."""
+    return [recipe for recipe in _FLIPS if recipe in results.runs and recipe not in leave]
 
 
 def _near_clean(clean, noisy):

@@ -42,6 +42,11 @@ class Page:
         parts = [self.notebook, *[_base(self.data)] * other, *[self.profile] * (self.profile != "quick")]
         return ".".join(parts)
 
+    @property
+    def left_to_study(self):
+        """Recipes on which this profile states nothing, see `profiles.LEFT_TO_STUDY`."""
+        return profiles.LEFT_TO_STUDY if self.profile == "quick" and datasets.is_embedded(self.data) else ()
+
     def load(self, split, **choices):
         """A split of its data set; see `datasets.load`."""
         return datasets.load(self.data, split, **choices)
