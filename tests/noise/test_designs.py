@@ -33,3 +33,14 @@ def test_labels_of_rank_two_can_carry_more_bits_than_flips_of_full_rank():
     prior = np.array([0.3, 0.4, 0.3])
     rank_two = [transition.information(recipes.matrix(of, 3), prior) for of in designs.RANK_TWO.values()]
     assert min(rank_two) > transition.information(transition.flip_matrix(0.5, 3), prior)
+
+
+def test_flips_of_equal_bits_leave_those_of_nine_in_ten_of_nineteen_classes():
+    def bits(p, classes):
+        return transition.information(transition.flip_matrix(p, classes), np.full(classes, 1 / classes))
+
+    assert designs.equal_bits_recipe(19) == "rcl_flip:0.9000"
+    for classes in (2, 3, 6, 11):
+        p = float(designs.equal_bits_recipe(classes).partition(":")[2])
+        np.testing.assert_allclose(bits(p, classes), bits(0.9, 19), rtol=2e-3)
+        assert p < (classes - 1) / classes
