@@ -74,10 +74,9 @@ def report(page, stated, others=None, missing=None):
 def table(rows):
     """The rows as a table of left-aligned text."""
     head = ("verdict", "measured", "n", "data", "claim", "reason")
-    lines = [
-        head,
-        *((row["verdict"], _told(row), str(row["seeds"]), row["data"], row["claim"], row["reason"]) for row in rows),
-    ]
+    lines = [head]
+    for row in rows:
+        lines.append((row["verdict"], _told(row), str(row["seeds"]), row["data"], row["claim"], row["reason"]))
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in aligned)
@@ -118,7 +117,7 @@ def is_real(row):
 
 
 def decisive(rows):
-    """The rows that count: of a statement on a data set, those of the largest profile that a CPU computes."""
+    """The rows that count: of a statement on a data set, that of the largest profile that a CPU computes and that ran it."""
     best = {}
     for row in rows:
         place = row["notebook"], row["id"], row["data"]
@@ -139,16 +138,16 @@ def counts(rows):
 def false_share(rows):
     """Among the decided of the decisive rows, the largest share that is to be expected to be wrong: (share, decided, rows).
 
-    After Benjamini and Hochberg: with m p-values, of which k are under a level, at most m times the level are so by chance.
+    After Benjamini and Hochberg: of m statements that are tested at a level, at most m times the level are decided wrongly.
     """
-    chances = [min(row["p_holds"], row["p_fails"]) for row in decisive(rows) if row["p_holds"] is not None]
+    chances = _chances(rows)
     decided = sum(chance <= LEVEL for chance in chances)
     return (min(1.0, len(chances) * LEVEL / decided) if decided else 0.0), decided, len(chances)
 
 
 def surviving(rows):
     """How many of the decisive rows remain decided where 5% of all decided are allowed to be wrong (Benjamini, Hochberg)."""
-    chances = sorted(min(row["p_holds"], row["p_fails"]) for row in decisive(rows) if row["p_holds"] is not None)
+    chances = sorted(_chances(rows))
     within = [place for place, chance in enumerate(chances, 1) if chance <= LEVEL * place / len(chances)]
     return max(within, default=0)
 
@@ -163,19 +162,20 @@ def markdown(rows):
 
 
 def _markdown_of(notebook, rows):
-    shown = [row for row in rows if row["verdict"] != "not run" or is_embedded(row)]
-    sides = sorted({(row["data"], row["profile"] == "paper") for row in shown}, key=_side)
-    found = {(row["id"], row["data"], row["profile"] == "paper"): row for row in shown}
-    head = ["statement", "paper", *(f"{data}{', at the paper scale' * paper}" for data, paper in sides)]
-    lines = []
-    for name in dict.fromkeys(row["id"] for row in shown):
-        about = next(row for row in shown if row["id"] == name)
-        lines.append([about["claim"], about["paper"], *(_cell(found.get((name, *side))) for side in sides)])
-    absent = {row["data"]: row["reason"] for row in rows if row not in shown}
+    here = {row["data"] for row in rows if row["verdict"] != "not run" or is_embedded(row)}
+    shown = [row for row in rows if row["data"] in here]
+    sides = sorted({_side(row) for row in shown}, key=_order)
+    # One id may be of another claim on another set, which has noise of its own.
+    found = {(row["id"], row["claim"], _side(row)): row for row in shown}
+    papers = {(row["id"], row["claim"]): row["paper"] for row in reversed(shown)}
+    names = dict.fromkeys((row["id"], row["claim"]) for row in shown)
+    lines = [[name[1], papers[name], *(_cell(found.get((*name, side))) for side in sides)] for name in names]
+    head = ["statement", "paper", *(f"{data}, at the paper's scale" if paper else data for data, paper in sides)]
+    absent = {row["data"]: row["reason"] for row in rows if row["data"] not in here}
     notes = [f"\n**not run** on {data}: {reason}" for data, reason in absent.items()]
     profiles = " and ".join(dict.fromkeys(row["profile"] for row in shown if row["profile"] != "paper"))
-    title = f"**[{notebook}](notebooks/{notebook}.ipynb)**, {profiles}\n"
-    return "\n".join([title, records.markdown_table(head, lines), *notes])
+    title = ", ".join(filter(None, (f"**[{notebook}](notebooks/{notebook}.ipynb)**", profiles)))
+    return "\n".join([title, "", records.markdown_table(head, lines), *notes])
 
 
 def _cell(row):
@@ -200,8 +200,15 @@ def _kind(paper, verdict):
     return "ours" if paper == "-" else "paper"
 
 
+def _chances(rows):
+    """p-values of the verdicts of the decisive rows that were tested: the smaller of each, one of its hypotheses being true."""
+    known = [[chance for chance in (row["p_holds"], row["p_fails"]) if chance is not None] for row in decisive(rows)]
+    return [min(chances) for chances in known if chances]
+
+
 def _plain(value):
-    """A number as JSON has it: rounded, nan and infinite ones as null."""
+    """A value as JSON has it: numbers rounded, nan and infinite ones as null."""
+    value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, float):
         return value
     return float(f"{value:.5g}") if np.isfinite(value) else None
@@ -212,10 +219,14 @@ def _told(row):
 
 
 def _rank(row):
-    return _DECISIVE.index(row["profile"])
+    return row["verdict"] == "not run", _DECISIVE.index(row["profile"])
 
 
-def _side(side):
+def _side(row):
+    return row["data"], row["profile"] == "paper"
+
+
+def _order(side):
     data, paper = side
     return paper, _SETS.index(data) if data in _SETS else len(_SETS), data
 

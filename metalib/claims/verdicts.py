@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from metalib.claims.estimates import Estimate, difference
+from metalib.claims.estimates import difference
 from metalib.runs.profiles import MIN_SEEDS
 
 LEVEL, POWER = 0.05, 0.8
 VERDICTS = ("holds", "fails", "undecided", "not run", "check")
 _MOST_SEEDS = 1000  # more are no advice
-_EXACT = 8  # recipes whose orders can all be tried
+_EXACT, _ORDERS = 8, 20000  # recipes whose orders are all tried, and orders that are drawn of more
 
 
 class Verdict(NamedTuple):
@@ -26,9 +26,9 @@ class Verdict(NamedTuple):
 
     verdict: one of VERDICTS; value, low, high: ours and its 95% interval (two-sided), in `unit`, a difference being ours
     minus the reference, nan where there is none; seeds, images: over how many of them the interval goes, images 0 where it
-    covers seeds alone; p_holds, p_fails: p-values of the hypotheses that the statement is false, and that it is true;
-    needed: seeds that would decide it with a power of 80% if it goes on like that, 0 where that is no question; reason: in
-    one line.
+    covers seeds alone; p_holds, p_fails: p-values of the hypotheses that the statement is false, and that it is true, nan
+    where its numbers cannot decide; needed: seeds that would decide it with a power of 80% if it goes on like that, 0 where
+    that is no question; reason: in one line.
     """
 
     verdict: str
@@ -50,30 +50,31 @@ class Verdict(NamedTuple):
 
 
 def told(value, low, high, unit):
-    """A value and its interval as text, with as many digits as the interval is worth; empty where there is none."""
+    """A value and its interval as text, with as many digits as the interval is worth; empty where there is none.
+
+    Ends of an interval are nan or None where they are not known or infinite.
+    """
     if value is None or np.isnan(value):
         return ""
-    width = high - low if low is not None and np.isfinite([low, high]).all() else abs(value)
-    digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if width > 0 else 1
-    digits = min(digits, 1) if unit.endswith("points") and width > 0.1 else digits
-    sign = "+" if unit.endswith("points") else ""
-    interval = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low is not None and np.isfinite(low) else ""
-    return f"{value:{sign}.{digits}f}{interval} {unit}".rstrip()
+    known = low is not None and np.isfinite([low, high]).all()
+    width = (high - low if known else 0) or abs(value) / 10
+    digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if width else 1
+    points = unit.endswith("points")  # a difference, of which nobody wants hundredths
+    form = f"{'+' * points}.{min(digits, 1) if points and width > 0.1 else digits}f"
+    interval = f" [{low:{form}}, {high:{form}}]" if known else ""
+    return f"{value:{form}}{interval} {unit}".rstrip()
 
 
-def similar(reference, ours, margin, unit="Dice points"):
+def similar(reference, ours, margin, unit="Dice points", paired=True):
     """Is `ours` at most `margin` below `reference`? Scores as of `estimates.difference`."""
-    found = difference(ours, reference)
+    found = difference(ours, reference, paired)
     chances = found.chance_above(-margin), found.chance_below(-margin)
     return _decided(found, *chances, unit, f"margin {-margin:g}", (-margin,))
 
 
 def equal(first, second, margin, unit="Dice points", paired=True):
     """Do two scores differ by at most `margin`, whichever is the better?"""
-    found = difference(first, second, paired)
-    holds = max(found.chance_above(-margin), found.chance_below(margin))
-    fails = min(found.chance_below(-margin), found.chance_above(margin))
-    return _decided(found, holds, fails, unit, f"margin ±{margin:g}", (-margin, margin))
+    return _inside(difference(first, second, paired), -margin, margin, unit, f"margin ±{margin:g}")
 
 
 def below(lower, upper, unit="Dice points", paired=True):
@@ -94,26 +95,27 @@ def beneath(found, bound, unit):
 
 def near(values, expected, tolerance, unit=""):
     """Is the mean of `values` (seeds,) within `tolerance` of a number that theory gives?"""
-    verdict = equal(values, expected, tolerance, unit)
-    told = f"{verdict.value + expected:.4g}, expected {expected:.4g}, tolerance {tolerance:g}"
-    return verdict._replace(
-        value=verdict.value + expected, low=verdict.low + expected, high=verdict.high + expected, reason=told
-    )
+    reason = f"expected {expected:.4g}, tolerance {tolerance:g}"
+    return _inside(difference(values), expected - tolerance, expected + tolerance, unit, reason)
 
 
 def every(verdicts):
     """Do all statements of a family hold? It holds only if every one does, and fails if one does after Bonferroni.
 
-    What is told is the member furthest from holding; ValueError for an empty family.
+    What is told is the member furthest from holding, those that nothing decides before all others. It is not run if no
+    member is. ValueError for an empty family.
     """
     verdicts = list(verdicts)
     if not verdicts:
         raise ValueError("a family of statements needs at least one")
-    weakest = max(verdicts, key=lambda of: of.p_holds)
-    failing = min(verdicts, key=lambda of: of.p_fails)
-    p_holds, p_fails = weakest.p_holds, min(1.0, len(verdicts) * failing.p_fails)
+    weakest = max(verdicts, key=lambda of: np.nan_to_num(of.p_holds, nan=2))
+    failing = min(verdicts, key=lambda of: np.nan_to_num(of.p_fails, nan=2))
+    p_holds, p_fails = weakest.p_holds, float(np.minimum(1, len(verdicts) * failing.p_fails))
     shown = failing if p_fails <= LEVEL else weakest
-    return _by_chance(shown._replace(p_holds=p_holds, p_fails=p_fails, reason=f"of {len(verdicts)}: {shown.reason}"))
+    none = all(of.verdict == "not run" for of in verdicts)
+    verdict = "not run" if none else _decide(p_holds, p_fails)
+    reason = f"of {len(verdicts)}: {shown.reason}"
+    return shown._replace(verdict=verdict, p_holds=p_holds, p_fails=p_fails, reason=reason)
 
 
 def ranked_down(x, scores, what="rank correlation"):
@@ -121,43 +123,40 @@ def ranked_down(x, scores, what="rank correlation"):
 
     The recipes are what varies, not the seeds: another choice of them would give another value. The interval is Fisher's.
     """
-    means, x = np.mean(scores, axis=1), np.asarray(x)
-    value = float(stats.spearmanr(x, means).statistic)
-    rng = np.random.default_rng(0)
-    orders = permutations(means) if len(x) <= _EXACT else (rng.permutation(means) for _ in range(20000))
-    ranks = stats.rankdata([*orders], axis=1)
-    by_chance = _correlations(stats.rankdata(x), ranks)
+    n, seeds = np.shape(scores)
+    x, ranks = stats.rankdata(x), stats.rankdata(np.mean(scores, axis=1))
+    if not (np.ptp(x) and np.ptp(ranks)):
+        return undecided("all are equal, and have no order", unit=what, seeds=seeds)
+    value, by_chance = float(_correlations(x, ranks)), _correlations(x, _orders(ranks))
     holds, fails = float(np.mean(by_chance <= value + 1e-9)), float(np.mean(by_chance >= value - 1e-9))
-    half = stats.norm.ppf(0.975) * np.sqrt(1.06 / (len(x) - 3)) if len(x) > 3 else np.inf
-    low, high = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half]))
-    reason = f"{len(x)} recipes, permutation test"
-    given = Verdict("", value, float(low), float(high), what, np.shape(scores)[1], 0, holds, fails, 0, reason)
-    return _by_chance(given)
+    half = stats.norm.ppf(0.975) * np.sqrt(1.06 / (n - 3)) if n > 3 else np.inf
+    low, high = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half])).tolist()
+    return _by_chance(Verdict("", value, low, high, what, seeds, 0, holds, fails, 0, f"{n} recipes, permutation test"))
 
 
 def rare(count, total, at_most, what):
     """Does something happen in at most this share of runs? It did in `count` of `total`; bounds of Clopper and Pearson."""
-    found = stats.binomtest(count, total)
-    low, high = found.proportion_ci(0.95, method="exact")
+    if not total:
+        return not_run(f"nothing that could count as {what}")
+    low, high = (100 * end for end in stats.binomtest(count, total).proportion_ci(0.95, method="exact"))
     holds, fails = float(stats.binom.cdf(count, total, at_most)), float(stats.binom.sf(count - 1, total, at_most))
-    reason = f"{count} of {total} {what}, at most {100 * at_most:.0f}%"
-    # So many runs without a single case hold.
-    needed = int(np.ceil(np.log(LEVEL) / np.log(1 - at_most)))
-    given = Verdict("", 100 * count / total, 100 * low, 100 * high, "%", total, 0, holds, fails, needed, reason)
-    return _by_chance(given)
+    reason, needed = f"{count} of {total} {what}, at most {100 * at_most:g}%", _needed_runs(count / total, at_most)
+    return _by_chance(
+        Verdict("", 100 * count / total, float(low), float(high), "%", total, 0, holds, fails, needed, reason)
+    )
 
 
 def steady(values, at_most, unit="Dice points"):
     """Is the standard deviation of values (seeds,) at most this? Bounds of chi squared."""
     n = len(values)
     if n < 2:
-        return undecided(f"{n} seeds, at least {MIN_SEEDS} are needed", np.nan, unit, n)
+        return undecided(_too_few(n), unit=unit, seeds=n)
     spread = float(np.std(values, ddof=1))
     low, high = spread * np.sqrt((n - 1) / stats.chi2.ppf([0.975, 0.025], n - 1))
     ratio = (n - 1) * (spread / at_most) ** 2
     holds, fails = float(stats.chi2.cdf(ratio, n - 1)), float(stats.chi2.sf(ratio, n - 1))
     reason = f"standard deviation, at most {at_most:g}"
-    return _by_chance(Verdict("", spread, float(low), float(high), unit, n, 0, holds, fails, 0, reason))
+    return _by_chance(Verdict("", spread, float(low), float(high), f"{unit}, sd", n, 0, holds, fails, 0, reason))
 
 
 def check(values, expected, tolerance, unit=""):
@@ -180,33 +179,87 @@ def undecided(reason, value=np.nan, unit="", seeds=0):
 
 def unless(verdict, reason):
     """The verdict, or if there is a reason why its numbers cannot be leaned on, `undecided` with that."""
-    return verdict._replace(verdict="undecided", reason=reason, needed=0) if reason else verdict
+    return _undecided(verdict, reason) if reason and verdict.verdict != "not run" else verdict
 
 
-def _decided(found: Estimate, p_holds, p_fails, unit, reason, bounds):
-    low, high = found.interval()
+def _inside(found, low, high, unit, reason):
+    """Is a true mean between two bounds? Two one-sided tests; it may lie beyond either, so that both tails speak against it."""
+    holds = max(found.chance_above(low), found.chance_below(high))
+    above, under = (sum(map(chance, (low, high))) for chance in (found.chance_above, found.chance_below))
+    return _decided(found, holds, min(1.0, above, under), unit, reason, (low, high))
+
+
+def _decided(found, p_holds, p_fails, unit, reason, bounds):
     needed = _needed(found, bounds)
-    values = found.mean, low, high, unit, found.seeds, found.images, p_holds, p_fails, needed, reason
+    values = found.mean, *found.interval(), unit, found.seeds, found.images, p_holds, p_fails, needed, reason
     return _by_chance(Verdict("", *values))
 
 
 def _by_chance(given):
-    """The `Verdict` that its p-values and seeds make."""
+    """The `Verdict` that its p-values make, where there are numbers, and seeds, to lean on."""
+    if np.isnan(given.value):
+        return _undecided(given, "a score is no number (nan)")
     if given.seeds < MIN_SEEDS:
-        reason = f"{given.seeds} seed{'s' * (given.seeds > 1)}, at least {MIN_SEEDS} are needed"
-        return given._replace(verdict="undecided", reason=reason, needed=MIN_SEEDS)
-    if given.p_holds <= LEVEL or given.p_fails <= LEVEL:
-        return given._replace(verdict="holds" if given.p_holds <= LEVEL else "fails", needed=0)
+        return _undecided(given, _too_few(given.seeds))._replace(needed=MIN_SEEDS)
+    verdict = _decide(given.p_holds, given.p_fails)
+    if verdict != "undecided":
+        return given._replace(verdict=verdict, needed=0)
     wanted = f"; {given.needed} seeds would decide" if given.needed else ""
-    return given._replace(verdict="undecided", reason=given.reason + wanted)
+    return given._replace(verdict=verdict, reason=given.reason + wanted)
+
+
+def _decide(p_holds, p_fails):
+    if p_fails <= LEVEL:
+        return "fails"
+    return "holds" if p_holds <= LEVEL else "undecided"
+
+
+def _undecided(given, reason):
+    """A verdict taken back: its p-values count no more."""
+    return given._replace(verdict="undecided", p_holds=np.nan, p_fails=np.nan, needed=0, reason=reason)
+
+
+def _too_few(seeds):
+    return f"{seeds} seed{'s' * (seeds != 1)}, at least {MIN_SEEDS} are needed"
 
 
 def _needed(found, bounds):
-    """Seeds with which a true mean like this would be told from the nearest bound, with `POWER`; 0 where none would do."""
-    off, n = min(abs(found.mean - bound) for bound in bounds), np.arange(MIN_SEEDS, _MOST_SEEDS + 1)
-    error = np.sqrt(found.of_seeds * found.seeds / n + found.of_images)
-    enough = (stats.t.ppf(1 - LEVEL, n - 1) + stats.t.ppf(POWER, n - 1)) * error <= off
+    """Seeds with which a true mean like this would be told from the nearest bound, or from both where it lies between them.
+
+    0 where no number of seeds would do, since the test images leave it open.
+    """
+    if found.seeds < MIN_SEEDS or not found.error:
+        return 0
+    n = np.arange(MIN_SEEDS, _MOST_SEEDS + 1)
+    more = found.with_seeds(n)
+    # Student's t, moved, in place of the non-central one: rather a seed too many than one too few.
+    missed = [
+        stats.t.sf(abs(found.mean - bound) / more.error - stats.t.isf(LEVEL, more.dof), more.dof) for bound in bounds
+    ]
+    between = min(bounds) < found.mean < max(bounds)
+    return _first(n, (np.sum if between else np.min)(missed, axis=0) <= 1 - POWER)
+
+
+def _needed_runs(share, at_most):
+    """Runs with which a share like this would be told from `at_most`; 0 where no number would do."""
+    if share > at_most:
+        share, at_most = 1 - share, 1 - at_most  # what happens too often fails to happen too rarely
+    n = np.arange(MIN_SEEDS, _MOST_SEEDS + 1)
+    most = stats.binom.ppf(LEVEL, n, at_most)
+    most -= stats.binom.cdf(most, n, at_most) > LEVEL
+    return _first(n, stats.binom.cdf(most, n, share) >= POWER)
+
+
+def _first(n, enough):
     return int(n[enough.argmax()]) if enough.any() else 0
+
+
+def _orders(ranks):
+    """Orders of ranks (n,) that chance could give, the given one among them: all, or where they are too many, some."""
+    if len(ranks) <= _EXACT:
+        return np.array([*permutations(ranks)])
+    others = np.tile(ranks, (_ORDERS - 1, 1))
+    return np.vstack([ranks, np.random.default_rng(0).permuted(others, axis=1)])
 
 
 def _correlations(x, ranks):

@@ -14,7 +14,8 @@ from nbformat import v4
 
 from metalib import _files
 from metalib.apps import notebooks, reports
-from metalib.claims import verdicts
+from metalib.claims import tables
+from metalib.claims.verdicts import Verdict
 from metalib.plots import style
 from metalib.runs import records
 from metalib.runs.results import Page
@@ -48,8 +49,8 @@ def record(state):
 
 
 def verdict(state):
-    told = verdicts.Verdict("holds", "1", "0", 3, f"{state} " * 500)
-    verdicts.save(verdicts.rows(PAGE, {"a": ("claim", "paper", told)}))
+    told = Verdict("holds", 1.0, seeds=3, reason=f"{state} " * 500)
+    tables.save(tables.rows(PAGE, {"a": ("claim", "paper", told)}))
 
 
 def write_report(state):
