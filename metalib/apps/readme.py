@@ -58,7 +58,7 @@ def headlines(rows):
     """
     counted, lines = tables.decisive(rows), []
     for (notebook, name), words in HEADLINES.items():
-        names = (name, name.removeprefix("papers_pixels_"))
+        names = (name, name.removeprefix(tables.AT_PAPERS_SIZE))
         found = [row for of in names for row in counted if (row["notebook"], row["id"]) == (notebook, of)]
         synthetic, real = (next(filter(of, found), None) for of in (tables.is_embedded, tables.is_real))
         lines.append([words, *_cells(synthetic), *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])

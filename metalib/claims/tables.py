@@ -14,6 +14,7 @@ _FIELDS = {"id", "notebook", "claim", "paper", "kind", "profile", "data", *Verdi
 # Of several profiles that measured a statement the first counts; what was measured at the paper's own scale stands beside.
 _DECISIVE = ("study", "quick", "smoke")
 _SETS = ("er-like", "ambiguous-er-like", "mito-like", "nuc-like", "street-like", "circle")
+AT_PAPERS_SIZE = "papers_pixels_"  # how ids of statements on as many labelled pixels as the paper's begin
 _GRIDS = {
     "deeplabv3plus": "DeepLabv3+",
     "papers_pixels": "as many labelled pixels as the paper's",
@@ -127,10 +128,15 @@ def decisive(rows):
 
 
 def counts(rows):
-    """{kind: {verdict: how many}} of the decisive rows, of the paper's statements and of ours; checks do not count."""
-    found = {kind: Counter() for kind in ("paper", "ours")}
-    for row in decisive(rows):
-        if row["kind"] in found:
+    """{kind: {verdict: how many}} of the decisive rows, of the paper's statements and of ours; checks do not count.
+
+    What was measured with as many labelled pixels as the paper's counts in place of the same with fewer.
+    """
+    found, counted = {kind: Counter() for kind in ("paper", "ours")}, decisive(rows)
+    at_size = {_statement(row) for row in counted if row["id"].startswith(AT_PAPERS_SIZE)}
+    for row in counted:
+        replaced = _statement(row) in at_size and not row["id"].startswith(AT_PAPERS_SIZE)
+        if row["kind"] in found and not replaced:
             found[row["kind"]][row["verdict"]] += 1
     return {kind: {verdict: of[verdict] for verdict in VERDICTS[:4]} for kind, of in found.items()}
 
@@ -192,6 +198,11 @@ def moved(old, new):
     before, after = ({(*_place(row), row["id"]): row["verdict"] for row in rows} for rows in (old, new))
     names = sorted(before.keys() | after.keys())
     return [f"{' '.join(n)}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def _statement(row):
+    """What a row is about, whatever the number of labelled pixels."""
+    return row["notebook"], row["data"], row["id"].removeprefix(AT_PAPERS_SIZE)
 
 
 def _kind(paper, verdict):

@@ -283,3 +283,8 @@ def test_a_set_that_is_absent_stands_below_and_a_statement_that_was_not_run_in_i
     assert "| statement | paper | er-like | nuc |" in text
     assert "| B | 7 | | **not run**: no run |" in text
     assert text.endswith("\n\n**not run** on er: er is not here")
+
+
+def test_a_statement_counts_once_at_the_papers_number_of_pixels_where_it_was_measured_there():
+    rows = [row("a", "fails"), row("papers_pixels_a", "holds"), row("b", "fails"), row("a", "fails", data="nuc")]
+    assert tables.counts(rows)["paper"] == {"holds": 1, "fails": 2, "undecided": 0, "not run": 0}
