@@ -22,6 +22,8 @@ _MIXTURES = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [1, 1, 1], [2, 1, 0]]) / 
 
 # Noise of each kind that Lemma 2 can meet: name -> matrix. "line" and "plane": rows between other rows, none equal.
 FAMILIES = {
+    "binary flips, 0.3": transition.flip_matrix(0.3),
+    "binary random labels": transition.random_matrix(0.5),
     "flips, 0.3": transition.flip_matrix(0.3, 3),
     "class-dependent": np.array([[0.85, 0.1, 0.05], [0.1, 0.6, 0.3], [0.3, 0.2, 0.5]]),
     "flips beyond critical, 0.9": transition.flip_matrix(0.9, 3),
@@ -30,6 +32,11 @@ FAMILIES = {
     "one row between two": np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]),
     "five rows on a line": np.linspace([0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1, 0.6], 5),
     "five rows in a plane": _MIXTURES @ (0.1 + 0.5 * np.eye(3, 5)),
+}
+# Noise of the two areas of `circle`: errs as often in both, or more inside.
+_OF_THE_CIRCLE = {
+    "symmetric flips": transition.flip_matrix(0.45),
+    "class-dependent flips": np.array([[0.9, 0.1], [0.45, 0.55]]),
 }
 
 
@@ -119,6 +126,25 @@ def corner_error(of_maps, mean, window_px):
     middle = slice(window_px, -window_px)
     corners = deviation[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
     return corners / deviation[:, middle, middle].mean()
+
+
+def error_ratio(noisy, clean, matrix, window_px):
+    """Deviation from the predicted mean in area 1 over that in area 0: (seeds,), root mean squares, 1 if constant.
+
+    Windows across the boundary or the border are left out.
+    """
+    off = maps(noisy, window_px) - predicted(clean, matrix, window_px).mean
+    one, zero = ((off[:, _inside(clean, area, window_px)] ** 2).mean(axis=1) for area in (1, 0))
+    return np.sqrt(one / zero)
+
+
+def measure_errors(clean, seeds):
+    """Is the error of Lemma 1 a constant? `error_ratio` of a `circle` for two kinds of flips, {kind: (seeds,)}."""
+    window_px = 9  # of which many fit into the circle
+    return {
+        kind: error_ratio(draw(kind, clean, matrix, seeds), clean, matrix, window_px)
+        for kind, matrix in _OF_THE_CIRCLE.items()
+    }
 
 
 def contrast(of_maps, clean, window_px):
