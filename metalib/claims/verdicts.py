@@ -167,6 +167,14 @@ def check(values, expected, tolerance, unit=""):
     return Verdict("check" if right else "fails", mean, unit=unit, seeds=np.size(values), reason=reason)
 
 
+def bootstrapped(value, draws, bound, what, seeds, reason):
+    """Is a statistic above `bound`? value: on the sample; draws (n,): on samples drawn from it anew (bootstrap)."""
+    low, high = np.percentile(draws, [2.5, 97.5]).tolist()
+    # The sample counts as one draw, so that no chance is 0.
+    holds, fails = (float(1 + against.sum()) / (1 + len(draws)) for against in (draws <= bound, draws >= bound))
+    return _by_chance(Verdict("", value, low, high, what, seeds, 0, holds, fails, 0, reason))
+
+
 def not_run(reason):
     """The `Verdict` on what no number was computed for."""
     return Verdict("not run", reason=reason)
