@@ -29,6 +29,7 @@ class Grid(NamedTuple):
 _SAMPLES = ("rcl_sample:0.3", "rcl_sample:0.1")
 _FURTHER = ("rcl_sample:0.3", "rcl_flip:0.4", "rcl_flip:0.49", "rl:0.1")
 _EQ_1 = ("cl", "rcl_sample:0.1", "rcl_flip:0.45", "pcl_dilation:1", "pcl_erosion:1", "pcl_skeleton", "rl:0.1", "rl:0.5")
+_PAIR = ("cl", "rcl_flip:0.45")
 _PAPERS_PIXELS = (*_EQ_1, "rcl_flip:0.2", "rcl_flip:0.4", "rcl_flip:0.49")
 _PCL = ("cl", "pcl_dilation:1", "pcl_erosion:1", "pcl_boundary:8", "pcl_skeleton")
 _PLUS = ("deeplabv3plus",)
@@ -54,7 +55,7 @@ GRIDS = {
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.2", "rcl_flip:0.45", "pcl_skeleton", "rl:0.5"), more=_FURTHER),
         Grid("deeplabv3plus", ("cl", "rcl_flip:0.45", "pcl_skeleton"), _PLUS, more=_DEEP_FURTHER),
         Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
-        Grid("papers_pixels deeplabv3plus", ("cl", "rcl_flip:0.45"), (*_PLUS, "papers_pixels"), "er-like", study=True),
+        Grid("papers_pixels deeplabv3plus", _PAIR, (*_PLUS, "papers_pixels"), "er-like", study=True),
         *(Grid(rate, ("cl",), (rate,), "er-like", study=True) for rate in ("rate 0.05", "rate 0.2")),
         *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
     ),
@@ -106,7 +107,8 @@ GRIDS = {
         )
         for n in designs.TRAINING_IMAGES
     )
-    + tuple(Grid(f"cost {n}", ("cl", "rcl_flip:0.45"), (f"cost {n}",), study=True) for n in designs.COST_IMAGES),
+    + tuple(Grid(f"cost {n}", _PAIR, (f"cost {n}",), "er-like", study=True) for n in designs.COST_IMAGES)
+    + (Grid("papers_pixels", _PAIR, ("papers_pixels",), "er-like", study=True),),
     "11_text_and_code": (
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.4")),
         Grid("official", ("rcl_sample:0.1", "rcl_flip:0.4"), ("official",)),
