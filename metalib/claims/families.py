@@ -58,7 +58,7 @@ def order(results, leave=()):
 
 def constant_loss(results):
     """The loss of RCL and RL is constant early, that of CL and PCL is not (Figure 1C)."""
-    flat = [_loss_fall(results, recipe) for recipe in ("rcl_flip:0.45", "rl:0.5")]
+    flat = [_loss_fall(results, recipe) for recipe in (flips_of(results)[0], "rl:0.5")]
     falling = [_loss_fall(results, recipe) for recipe in ("cl", "pcl_skeleton")]
     constant = every(equal(of, 0, SAME_LOSS, "%") for of in flat)
     falls = every(below(level, fall, "points") for level in flat for fall in falling)

@@ -150,9 +150,11 @@ def runs(notebook, profile, data=""):
     chosen = data or default_data(notebook)
     base = TrainConfig(**profiles.SCALE[_checks.one_of(profile, profiles.PROFILES, "profile")])
     whole = profile in ("smoke", "paper") or (profile == "study" and datasets.is_embedded(chosen))
-    planned = {}
+    planned = {}  # at the paper's scale without grids that are to come near to it
     for grid in GRIDS[_checks.one_of(notebook, GRIDS, "notebook with runs")]:
-        if (grid.data and chosen != default_data(notebook)) or (grid.study and not whole):
+        elsewhere = grid.data and chosen != default_data(notebook)
+        at_scale = profile == "paper" and not profiles.CHANGES["paper"].keys() >= {*grid.changes}
+        if elsewhere or (grid.study and (at_scale or not whole)):
             continue
         scale = replace(base, data=grid.data or chosen, **_changes(profile, grid.changes, chosen))
         for row, configs in _of_grid(grid._replace(more=grid.more * whole), profile, _long_enough(scale, profile)):
