@@ -69,10 +69,11 @@ processes: $(READY) ## tests of what goes on in several processes, and in a brow
 	$(RUN) -m pytest tests -m processes --ignore=tests/test_notebooks.py
 
 units: $(READY) ## unit tests
-	$(RUN) -m pytest tests -m "not processes" --ignore=tests/test_notebooks.py
+	$(RUN) -m pytest tests -m "not processes and not drawn" --ignore=tests/test_notebooks.py
 
-outputs: $(READY) ## outputs of checked cells, from the committed records
+outputs: $(READY) ## outputs of checked cells, and figures, from the committed records
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks
+	$(RUN) -m pytest tests/test_vintage.py -m drawn
 
 bench: $(READY) ## time every step against a plain version of it, renew the table in README.md
 	@mkdir -p .cache

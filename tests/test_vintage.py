@@ -49,6 +49,7 @@ def test_a_run_that_records_share_has_the_same_numbers():
         assert first == second, f"{run} of {stem} and {other_run} of {other_stem}"
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("path", sorted(CHECKED.glob("*.png")), ids=lambda path: path.stem)
 def test_a_committed_figure_is_what_its_record_draws(path):
     committed = FIGURES / path.name
