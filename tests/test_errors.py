@@ -176,7 +176,7 @@ TABLE = [
     ("data.load", lambda: data.load("er-like", "dev"), SPLIT),
     ("data.load", lambda: data.load("er-like", "val", size="96"), "size is '96', expected a whole number, at least 32"),
     ("data.load", lambda: data.load("er-like", "val", limit=2.5), f"limit is 2.5, {ONE_UP}"),
-    ("data.load", lambda: data.load("", "val"), "no data set or folder '': give one of er-like, mito-like"),
+    ("data.load", lambda: data.load("", "val"), "no data set or folder '': give one of er-like, ambiguous-er-like, mito-like"),
     ("data.load", lambda: data.load(None, "val"), "no data set or folder 'None': give one of er-like"),
     ("data.load", lambda: data.load(__file__, "val"), "test_errors.py': give one of er-like"),
     ("data.fingerprint", lambda: data.fingerprint("erlike"), "no data set or folder 'erlike': give one of er-like"),
@@ -278,6 +278,7 @@ TABLE = [
     ("runs.sweeps.missing", lambda: runs.sweeps.missing([3]), "got 3, expected one of TrainConfig, MethodConfig"),
     ("runs.executors.pool", lambda: executors.pool("", -1).__enter__(), f"workers is -1, {ONE_UP}"),
     ("noise.designs.critical_recipes", lambda: noise.designs.critical_recipes(1), "classes is 1, expected a whole number, at l"),
+    ("noise.designs.equal_bits_recipe", lambda: noise.designs.equal_bits_recipe(1), "classes is 1, expected a whole number, at l"),
     ("noise.designs.matching_recipe", lambda: noise.designs.matching_recipe("2"), "classes is '2', expected a whole number"),
     ("noise.designs.effective_recipe", lambda: noise.designs.effective_recipe(0, 1), f"images is 0, {ONE_UP}"),
     ("noise.designs.replaced_recipe", lambda: noise.designs.replaced_recipe(2, (1, 0)), f"share is 2, {FRACTION}"),
@@ -545,7 +546,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ABSENT = "/absent/folder"
 WRONG = {
     "profile": [
-        ("quik", "unknown profile 'quik', expected one of smoke, quick, long, paper"),
+        ("quik", "unknown profile 'quik', expected one of smoke, quick, study, paper"),
         (3, "unknown profile 3"),
     ],
     "data": [("erlike", "no data set or folder 'erlike': give one of"), (3, "no data set or folder '3'")],

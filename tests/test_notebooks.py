@@ -12,7 +12,7 @@ import pytest
 
 from metalib import _files
 from metalib.apps import notebooks
-from metalib.claims import verdicts
+from metalib.claims import tables
 from metalib.runs import grids, records
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_a_notebook_runs_in_small(path, cache, tmp_path, monkeypatch):
     notebooks.execute(path, output, {"profile": "smoke"})
     assert nbformat.read(output, 4).metadata.papermill.exception is None
     if path in NUMBERED:
-        assert path.stem in WITHOUT_VERDICTS or verdicts.load(_files.figures_folder() / "claims.json")
+        assert path.stem in WITHOUT_VERDICTS or tables.load(_files.figures_folder() / "claims.json")
         assert len(list(_files.figures_folder().glob(f"{path.stem}*.smoke.png"))) >= 1
 
 
@@ -136,14 +136,14 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     nbformat.write(notebook, copy)
     notebooks.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
     synced = nbformat.read(copy, 4)
-    assert "sampling_keeps_fraction" in checked_cells(synced)[0].outputs[0].text
+    assert "holds" in checked_cells(synced)[0].outputs[0].text
     before = copy.stat().st_mtime_ns
     notebooks.execute(copy, tmp_path / "out.ipynb", {"profile": "smoke"}, sync=True)
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
 # The verdicts on embedded data stand in the notebooks, where nbval computes them anew; those on real data do not.
-STORED = sorted({(row["notebook"], row["data"]) for row in verdicts.load() if row["data"] in ("nuc", "street")})
+STORED = sorted({(row["notebook"], row["data"]) for row in tables.load() if row["data"] in ("nuc", "street")})
 
 
 def test_there_are_verdicts_on_real_data():
@@ -154,8 +154,8 @@ def test_there_are_verdicts_on_real_data():
 def test_stored_verdicts_follow_from_the_stored_numbers(name, data, request, compute_here):
     request.getfixturevalue(data)  # skips where the set is absent
     compute_here(ROOT / "notebooks" / f"{name}.ipynb", source="record", data=data)
-    computed = {(row["data"], row["id"]): row for row in verdicts.load(_files.figures_folder() / "claims.json")}
-    stored = {(row["data"], row["id"]): row for row in verdicts.load() if row["notebook"] == name}
+    computed = {(row["data"], row["id"]): row for row in tables.load(_files.figures_folder() / "claims.json")}
+    stored = {(row["data"], row["id"]): row for row in tables.load() if row["notebook"] == name}
     assert any(of == data for of, _ in computed)
     assert {place: stored.get(place) for place in computed} == computed
 

@@ -26,7 +26,7 @@ from small_sets import COUNT, make_id, make_image, make_members, pack, png, rgba
 
 from metalib import _files
 from metalib.apps import download
-from metalib.claims import verdicts
+from metalib.claims import tables
 from metalib.data import datasets, folders, image_files, unsplit
 from metalib.data.unsplit import LabelFolder
 from metalib.networks import models
@@ -330,12 +330,12 @@ def test_json_of_another_form_says_what_is_expected(folder, name, text, message)
 def test_verdicts_and_records_that_are_none_say_how_to_make_them(content, tmp_path):
     path = tmp_path / "claims.json"
     path.write_bytes(content)
-    for load in (verdicts.load, records.load):
+    for load in (tables.load, records.load):
         assert refused(lambda load=load: load(path), path, "make figures")
 
 
 def test_verdicts_that_are_absent_say_how_to_make_them(tmp_path):
-    assert refused(lambda: verdicts.load(tmp_path / "claims.json"), "there are no verdicts", "make figures")
+    assert refused(lambda: tables.load(tmp_path / "claims.json"), "there are no verdicts", "make figures")
 
 
 @pytest.mark.parametrize("content", [DEEP, "", "1", "[]", '{"schema": 1, "loss": 3}'])

@@ -12,11 +12,13 @@ from nbformat import v4
 
 from metalib import _files
 from metalib.apps import reports
+from metalib.claims.verdicts import Verdict
 
 PNG = base64.b64encode(b"a picture").decode()
 ROW = {
-    **{"id": "same", "notebook": "01_first", "claim": "CL < RL", "paper": "lower", "ours": "2 lower", "spread": "0.1"},
-    **{"seeds": 3, "profile": "quick", "data": "er-like", "verdict": "holds", "reason": ""},
+    **{"id": "same", "notebook": "01_first", "claim": "CL < RL", "paper": "lower", "kind": "paper"},
+    **{"profile": "quick", "data": "er-like"},
+    **Verdict("holds", -2.0, -3.0, -1.0, "points", 3, 0, 0.01, 0.99)._asdict(),
 }
 
 

@@ -13,7 +13,7 @@ from small_sets import write_set
 
 from metalib import _files
 from metalib._labels import IGNORE
-from metalib.claims import verdicts
+from metalib.claims import tables
 from metalib.data import datasets
 from metalib.runs import records
 
@@ -354,7 +354,7 @@ def test_the_official_layout_runs_end_to_end(er, compute_here, monkeypatch):
     assert (record["config"]["data"], record["config"]["size"]) == ("er", 32)
     assert record["config"]["files"] == datasets.fingerprint("er")
     assert 0.2 < record["numbers"]["runs"]["cl"]["foreground"] < 0.4  # drawn as 0.3
-    assert {row["data"] for row in verdicts.load(_files.figures_folder() / "claims.json")} == {"er"}
+    assert {row["data"] for row in tables.load(_files.figures_folder() / "claims.json")} == {"er"}
 
 
 @pytest.mark.parametrize(("name", "counts"), [("er", (157, 28, 38)), ("mito", (165, 8, 10))])

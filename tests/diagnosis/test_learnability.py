@@ -36,14 +36,14 @@ def test_the_recorded_model_follows_from_its_pairs():
     assert len({(pair.name, pair.data) for pair in pairs}) == len(pairs)
     held = [pair for pair in pairs if not pair.fit]
     assert len(held) >= 30
-    assert {"mito-like", "nuc-like", "street-like", "street-like-2", "street-like-3"} <= {pair.data for pair in held}
+    assert {"er-like", "street-like", "street-like-2", "street-like-3"} <= {pair.data for pair in held}
     assert any("deeplabv3plus" in pair.model for pair in held)
     assert min(pair.images for pair in held) == 8
 
 
 # Runs of every kind: of few and of as many images as there are, of both networks, of both presets, of two and more classes.
 AGAIN = (
-    *("n8 rcl_flip:0.2764", "n128 rcl_flip:0.4380", "deeplabv3plus pcl_erosion:1", "rl:0.5"),
+    *("n8 rcl_flip:0.2764", "n128 rcl_flip:0.4380", "deeplabv3plus pcl_skeleton", "rl:0.5"),
     *("official rcl_sample:0.1", "official rcl_flip:0.4", "critical street-like-3 rcl_flip:0.6"),
 )
 NO_PAIRS = ("n8 cl", "official cl", "rl:0")
