@@ -239,3 +239,30 @@ def test_a_curve_changes_three_values_from_either_end():
 def test_curves_too_short_for_a_change_point_are_refused():
     with pytest.raises(ValueError, match=r"at least 6 values, got shape \(5,\)"):
         metrics.change_point(np.arange(5))
+
+
+def test_metrics_without_an_image_are_those_of_the_others(rng):
+    scores, labels = rng.random((5, 12, 12)).astype(np.float32), rng.integers(0, 2, (5, 12, 12)).astype(np.uint8)
+    labels[0, :4], labels[3] = IGNORE, IGNORE  # image 3 has no known pixel, and is none
+    found = metrics.leave_one_out(scores, labels, 0.3)
+    for place, out in enumerate((0, 1, 2, 4)):
+        rest = [image for image in range(5) if image != out]
+        expected = metrics.evaluate(scores[rest], labels[rest], 0.3)
+        for name, values in found.items():
+            assert values[place] == pytest.approx(expected[name], abs=1e-3 if name == "auc" else 1e-12)
+    assert {len(values) for values in found.values()} == {4}
+
+
+def test_miou_without_an_image_is_that_of_the_others(rng):
+    predicted, labels = rng.integers(0, 3, (2, 4, 9, 9)).astype(np.uint8)
+    labels[1, 0] = IGNORE
+    found = metrics.leave_one_out_classes(predicted, labels, 3)
+    rest = [np.delete(np.arange(4), out) for out in range(4)]
+    assert found == [metrics.evaluate_classes(predicted[of], labels[of], 3)["miou"] for of in rest]
+
+
+def test_of_one_image_none_can_be_left_out():
+    one = np.zeros((1, 4, 4), np.uint8)
+    for call in (lambda: metrics.leave_one_out(one, one, 0.5), lambda: metrics.leave_one_out_classes(one, one, 2)):
+        with pytest.raises(ValueError, match="take two or more"):
+            call()

@@ -292,3 +292,25 @@ def test_noise_depends_on_seed_image_and_recipe_alone(monkeypatch):
 def test_bad_configurations_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         training.train(replace(TINY, **changes))
+
+
+def test_tests_may_crowd_at_the_start():
+    history = training.train(replace(TINY, epochs=8, tests=4, test_spread="early"))  # 16 steps, two an epoch
+    assert history.test["epoch"] == [0.5, 2.0, 4.5, 8.0]  # after the shares 1/16, 4/16, 9/16 and 1 of them
+    with pytest.raises(ValueError, match="unknown test_spread 'late', expected one of even, early"):
+        training.train(replace(TINY, test_spread="late"))
+
+
+def test_the_last_test_tells_what_each_image_changes_and_every_test_the_validation_score():
+    history = training.train(replace(TINY, tests=2))
+    assert history.without.keys() == {"dice_half", "dice_at", "auc", "miou", "miou_inverted"}
+    assert {len(values) for values in history.without.values()} == {TINY.test}
+    assert np.ptp(history.without["dice_at"]) > 0
+    assert len(history.test["validation"]) == 2
+    assert training.train(replace(TINY, test=1, tests=1)).without == {}
+
+
+def test_many_classes_have_a_validation_score_and_a_jackknife():
+    history = training.train(STREET)
+    assert history.without.keys() == {"miou", "miou_inverted", "miou_decoded"}
+    assert 0 <= history.test["validation"][0] <= 1

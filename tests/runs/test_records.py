@@ -58,3 +58,12 @@ def test_class_ids_come_back_from_the_text_of_a_record(rng):
     found = records.unpack(records.pack(ids))
     np.testing.assert_array_equal(found, ids)
     assert found.dtype == np.uint8
+
+
+def test_losses_of_a_long_run_are_means_of_equal_parts():
+    assert records.thinned([3.0, 1.0, 2.0]).tolist() == [3, 1, 2]
+    losses = np.arange(2 * records.LOSSES + 3.0)  # parts of 3, and a rest of 1
+    thin = records.thinned(losses.tolist())
+    assert len(thin) == len(losses) // 3 <= records.LOSSES
+    assert thin[:2].tolist() == [1, 4]
+    assert records.thinned([]).size == 0

@@ -13,7 +13,7 @@ from metalib.runs import grids, records, results
 
 
 def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
-    with pytest.raises(ValueError, match="unknown profile 'quik', expected one of smoke, quick, long, paper"):
+    with pytest.raises(ValueError, match="unknown profile 'quik', expected one of smoke, quick, study, paper"):
         results.page("02_training_curves", "quik")
     with pytest.raises(ValueError, match="unknown notebook with runs '03'"):
         grids.runs("03", "quick")
@@ -93,3 +93,20 @@ def test_a_record_of_networks_and_methods_comes_back(computed, monkeypatch):
     assert stored.config["runs"]["unet cl"]["recipe"] == "cl"
     results.page("x", "smoke").results()
     assert len(computed) == 4
+
+
+PAGES = [("quick", "er-like"), ("quick", "nuc"), ("study", "er-like"), ("paper", "er-like")]
+
+
+def test_a_score_knows_what_each_test_image_changes_where_its_record_does():
+    runs = {"cl": {"dice_at": np.array([[0.5, 0.9]]), "without_dice_at": np.array([[0.8, 0.85]])}}
+    found = results.Results(runs, {}, {}).score("cl")
+    assert found.values.tolist() == [90]
+    assert found.without.tolist() == [[80, 85]]
+    del runs["cl"]["without_dice_at"]
+    assert results.Results(runs, {}, {}).score("cl").without is None
+
+
+def test_quick_leaves_strong_flips_on_synthetic_images_to_the_study():
+    left = {(profile, data): results.Page("02", profile, data, "train").left_to_study for profile, data in PAGES}
+    assert {place for place, recipes in left.items() if recipes} == {("quick", "er-like")}

@@ -43,11 +43,11 @@ def flat(planned):
 def add(tmp_path, monkeypatch):
     """A function that puts lines of made-up numbers into a file: a Dice for each configuration."""
 
-    def add(configs, dice):
+    def add(configs, dice, code="a" * 64):
         numbers = [{"dice_at": [value], "example": ""} for value in dice]
         table = pd.DataFrame({"device": "cpu", "precision": "float32", "seconds": 1.0}, range(len(configs)))
         monkeypatch.setattr(records, "of_sweep", lambda configs, table: numbers)
-        run_files.add(tmp_path / "runs.jsonl", configs, table)
+        run_files.add(tmp_path / "runs.jsonl", configs, table, {TrainConfig: code})
         return tmp_path / "runs.jsonl"
 
     return add
@@ -153,6 +153,28 @@ def test_a_line_that_is_no_run_is_named(text, message, planned, add):
         file.write(text)
     with pytest.raises(ValueError, match=rf"runs\.jsonl, {message}"):
         run_files.read(path)
+
+
+def test_what_is_drawn_leaves_out_a_damaged_line_and_runs_of_other_code_and_names_them(planned, add):
+    add(planned["cl"][:2], [0.5, 0.6])
+    path = add(planned["cl"][2:3], [0.7], code="b" * 64)
+    with path.open("a") as file:
+        file.write('{"config": {"cut')
+    before = path.read_text()
+    with pytest.warns(UserWarning, match=r"left out: .*(line 4 is no JSON|1 of 3 runs are of other code)") as told:
+        found = run_files.readable(path)
+    assert len(told) == 2
+    assert [*found] == sorted(map(run_files.name, planned["cl"][:2]))
+    assert path.read_text() == before
+
+
+def test_a_line_that_is_older_than_a_field_is_known_by_its_default(planned, add):
+    path = add(planned["cl"][:1], [0.5])
+    line = json.loads(path.read_text())
+    del line["config"]["test_spread"]
+    path.write_text(json.dumps(line))
+    assert [*run_files.read(path)] == [run_files.name(planned["cl"][0])]
+    assert line["provenance"].keys() >= {"commit", "cpu", "code", "device", "seconds", "torch"}
 
 
 def test_a_notebook_is_drawn_as_far_as_its_runs_are_there(tmp_path, compute_here):

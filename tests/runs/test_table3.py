@@ -41,10 +41,10 @@ def differing(row, base, profile):
 
 def test_every_row_stands_in_a_notebook():
     assert {*table3.TABLE, *table3.CHOICES} == table3.ROWS.keys()
-    assert set(table3.LONG) < set(table3.CHOICES)
-    beside = [row for row in table3.TABLE if row not in table3.LONG_ELSEWHERE]
-    quick, long = {"mito-like": beside}, {"mito-like": table3.TABLE, "nuc-like": table3.TABLE}
-    for profile, others in (("quick", quick), ("long", long)):
+    assert set(table3.STUDY) < set(table3.CHOICES)
+    beside = [row for row in table3.TABLE if row not in table3.STUDY_ELSEWHERE]
+    quick, study = {"mito-like": beside}, {"mito-like": table3.TABLE, "nuc-like": table3.TABLE}
+    for profile, others in (("quick", quick), ("study", study)):
         rows = {"": table3.TABLE} | others
         assert list(planned("07_igtt", profile)) == [f"{name} {row}".strip() for name in rows for row in rows[name]]
     assert {config.data for of in planned("07_igtt", "quick", "nuc").values() for config in of} == {"nuc"}
@@ -63,15 +63,15 @@ def test_rows_have_the_seeds_of_the_profile_and_those_without_chance_one(profile
                 expected = 1
             elif profile == "quick" and run == "iGTT":  # how often it is inverted
                 expected = 5
-            elif row in changed and profile == "long":
+            elif row in changed and profile == "study":
                 expected = 3
             assert [config.seed for config in configs] == list(range(expected)), run
             assert len({replace(config, seed=0) for config in configs}) == 1
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_long_rows_are_left_out_of_the_quick_profile_alone(profile):
-    rows = [row for row in table3.CHOICES if profile != "quick" or row not in table3.LONG]
+def test_rows_of_the_study_are_left_out_of_the_quick_profile_alone(profile):
+    rows = [row for row in table3.CHOICES if profile != "quick" or row not in table3.STUDY]
     assert list(planned("12_igtt_choices", profile)) == rows
 
 
@@ -104,7 +104,7 @@ SCALE = {"model", "width", "batch", "lr", "epochs", "lr_step_epochs"}  # model: 
 @pytest.mark.parametrize(("row", "name"), [("iGTT", "paper"), ("iGTT, official", "official"), ("iGTT+", "improved")])
 def test_profiles_change_the_scale_of_a_preset_alone(row, name):
     whole = asdict(config.preset(name))
-    for profile in (p for p in PROFILES if p != "quick" or row not in table3.LONG):
+    for profile in (p for p in PROFILES if p != "quick" or row not in table3.STUDY):
         changed = {field for field, value in options_of(row, profile).items() if value != whole[field]}
         assert changed <= SCALE
         assert bool(changed) == (profile != "paper")
@@ -151,13 +151,13 @@ def test_ablations_change_what_they_are_named_by_and_nothing_else(profile):
     assert FIELDS.keys() >= table3.ABLATIONS.keys()
     assert PAPER_FIELDS.keys() >= table3.PAPER_ABLATIONS.keys()
     for base, rows in fields.items():
-        shown = {row: names for row, names in rows.items() if profile != "quick" or row not in table3.LONG}
+        shown = {row: names for row, names in rows.items() if profile != "quick" or row not in table3.STUDY}
         assert {row: differing(row, base, profile).keys() for row in shown} == shown
 
 
 def test_the_long_training_is_longer_and_the_papers_own_in_the_paper_profile():
-    assert differing("iGTT, long", "iGTT", "long") == {"epochs": 16, "lr_step_epochs": 12}
-    images = {row: of[0].train for row, of in planned("12_igtt_choices", "long").items()}
+    assert differing("iGTT, long", "iGTT", "study") == {"epochs": 16, "lr_step_epochs": 12}
+    images = {row: of[0].train for row, of in planned("12_igtt_choices", "study").items()}
     assert images == dict.fromkeys(images, 144) | {"iGTT, long": 432}
     assert {of[0].train for of in planned("12_igtt_choices", "paper").values()} == {None}
     assert options_of("iGTT, long", "paper") == options_of("iGTT", "paper") == asdict(config.preset("paper"))
