@@ -61,7 +61,8 @@ def headlines(rows):
         names = (name, name.removeprefix(tables.AT_PAPERS_SIZE))
         found = [row for of in names for row in counted if (row["notebook"], row["id"]) == (notebook, of)]
         synthetic, real = (next(filter(of, found), None) for of in (tables.is_embedded, tables.is_real))
-        lines.append([words, *_cells(synthetic), *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])
+        shown = _cells(synthetic) if synthetic else ("", "**not run**")
+        lines.append([words, *shown, *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])
     head = ("", "synthetic images", "", "real images", "", "notebook")
     return f"{records.markdown_table(head, lines)}\n\n{_counts(rows)}"
 
@@ -69,7 +70,7 @@ def headlines(rows):
 def _counts(rows):
     whose = {"paper": "Of the paper's statements", "ours": "of ours"}
     told = [
-        f"{whose[kind]}, {', '.join(f'{number} {verdict}' for verdict, number in of.items() if number)}"
+        f"{whose[kind]}, {', '.join(f'{verdict}: {number}' for verdict, number in of.items() if number)}"
         for kind, of in tables.counts(rows).items()
     ]
     share, decided, _ = tables.false_share(rows)
