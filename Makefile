@@ -72,6 +72,7 @@ units: $(READY) ## unit tests
 	$(RUN) -m pytest tests -m "not processes and not drawn" --ignore=tests/test_notebooks.py
 
 outputs: $(READY) ## outputs of checked cells, and figures, from the committed records
+	@rm -rf .cache/checked
 	METALIB_PROFILE= METALIB_SOURCE=record METALIB_FIGURES="$(CURDIR)/.cache/checked" $(RUN) -m pytest --nbval-lax --nbval-current-env notebooks
 	$(RUN) -m pytest tests/test_vintage.py -m drawn
 

@@ -14,7 +14,9 @@ FIGURES = _files.committed_folder()
 STUDY = run_files.read(FIGURES / "runs.study.jsonl")
 RECORDS = {path.stem: json.loads(path.read_text()) for path in sorted(FIGURES.glob("*.json")) if path.stem != "claims"}
 TRAINED = {stem: record for stem, record in RECORDS.items() if "code" in record["provenance"]}
-CHECKED = _files.ROOT / ".cache" / "checked"  # where `make test` draws the quick profile from its records
+# Where `make test` draws the quick profile from its records; notebook 09 has none, and the template is not committed.
+CHECKED = _files.ROOT / ".cache" / "checked"
+DRAWN = [path for path in sorted(CHECKED.glob("*.png")) if not path.name.startswith(("_", "09"))]
 
 
 def configurations(record):
@@ -50,7 +52,7 @@ def test_a_run_that_records_share_has_the_same_numbers():
 
 
 @pytest.mark.drawn
-@pytest.mark.parametrize("path", sorted(CHECKED.glob("*.png")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
 def test_a_committed_figure_is_what_its_record_draws(path):
     committed = FIGURES / path.name
     assert committed.is_file(), f"{path.name} is drawn and not committed"
