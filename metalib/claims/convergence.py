@@ -14,12 +14,12 @@ RISE, JUMP = 1.0, 3.0
 _HALVED = 1 / 3  # share of the steps in which what is still gained is taken to halve
 
 
-def missing(results, run="cl"):
-    """Why comparisons with a run cannot be leaned on, and how many steps to add; empty where they can.
+def missing(results):
+    """Why comparisons with CL cannot be leaned on, and how many steps to add; empty where they can.
 
-    Empty, too, where a run has too few tests to tell.
+    Empty, too, where it has too few tests to tell.
     """
-    of = results.runs[run]
+    of = results.runs["cl"]
     if "validation" not in of or "steps" not in of or np.isnan(of["validation"]).any():
         return ""
     share, scores = of["epoch"][0] / of["epoch"][0][-1], 100 * np.asarray(of["validation"])
@@ -36,7 +36,7 @@ def missing(results, run="cl"):
     return f"not converged: {told} validation points at the end, add {more} steps"
 
 
-def leaning(results, stated, run="cl"):
-    """Statements {id: (claim, paper, Verdict)} that compare with a run, undecided where it has not converged."""
-    reason = missing(results, run)
+def leaning(results, stated):
+    """Statements {id: (claim, paper, Verdict)} that compare with CL, undecided where it has not converged."""
+    reason = missing(results)
     return {name: (claim, paper, unless(verdict, reason)) for name, (claim, paper, verdict) in stated.items()}

@@ -44,8 +44,7 @@ def rcl(results, leave=()):
 
 def order(results, leave=()):
     """RCL > PCL > RL (Eq. 1); leave: as of `rcl`."""
-    families = {family: results.recipes(family) for family in ("cl", "rcl", "pcl", "rl")}
-    better = [results.score(recipe) for family in ("cl", "rcl", "pcl") for recipe in families[family]]
+    better = [results.score(recipe) for family in ("cl", "rcl", "pcl") for recipe in results.recipes(family)]
     stated = {}
     if "rl:0.5" in results.runs:
         lowest = every(below(results.score("rl:0.5"), score) for score in better)

@@ -1,9 +1,8 @@
 """Statements on the diagnosis of labels, ours, in the form of `families`."""
 
 import numpy as np
-from scipy import stats
 
-from metalib.claims.verdicts import bootstrapped, not_run, rare, undecided
+from metalib.claims.verdicts import bootstrapped, not_run, rare, spearman, undecided
 from metalib.diagnosis import learnability
 
 AIM = 0.9  # rank correlation between predicted and trained
@@ -62,13 +61,13 @@ def interval_coverage(pairs, model):
 
 def rank_correlation(first, second, rng):
     """Spearman's rank correlation of two samples (n,), and draws of it: (value, (draws,))."""
-    return _drawn(lambda rows: _spearman(first[rows], second[rows]), len(first), rng)
+    return _drawn(lambda rows: spearman(first[rows], second[rows]), len(first), rng)
 
 
 def rank_gain(first, second, trained, rng):
     """By how much `first` ranks as `trained` does better than `second`, all (n,), and draws of it."""
     return _drawn(
-        lambda rows: _spearman(first[rows], trained[rows]) - _spearman(second[rows], trained[rows]), len(trained), rng
+        lambda rows: spearman(first[rows], trained[rows]) - spearman(second[rows], trained[rows]), len(trained), rng
     )
 
 
@@ -87,13 +86,13 @@ def ceiling(pairs, mode, rng, draws=300):
     held = learnability.held_out(pairs, mode)
     trained = np.array([pair.trained for pair in held])
     error = np.array([pair.spread / np.sqrt(pair.seeds) for pair in held])
-    return float(np.mean([_spearman(trained, trained + error * rng.normal(size=len(held))) for _ in range(draws)]))
+    return float(np.mean([spearman(trained, trained + error * rng.normal(size=len(held))) for _ in range(draws)]))
 
 
 def reached(pairs, model, mode, leave_out=()):
     """Rank correlation over held-out pairs but those whose recipe begins with one of `leave_out`; nan under three pairs."""
     held = [pair for pair in learnability.held_out(pairs, mode) if not pair.recipe.startswith(tuple(leave_out))]
-    return float(_spearman(*_columns(held, model, mode))) if len(held) > 2 else float("nan")
+    return float(spearman(*_columns(held, model, mode))) if len(held) > 2 else float("nan")
 
 
 def _too_few(held):
@@ -110,13 +109,6 @@ def _drawn(statistic, count, rng, draws=2000):
 def _columns(held, model, mode):
     predicted = [learnability.predicted(model, pair, mode) for pair in held]
     return np.array([pair.trained for pair in held]), np.array(predicted)
-
-
-def _spearman(first, second):
-    """Rank correlation along the last axis, of all draws at once; 0 where a sample is constant."""
-    first, second = (stats.rankdata(of, axis=-1) - (np.shape(of)[-1] + 1) / 2 for of in (first, second))
-    scale = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
-    return np.divide((first * second).sum(axis=-1), scale, out=np.zeros_like(scale), where=scale > 0)
 
 
 def _seeds(pairs):

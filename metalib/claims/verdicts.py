@@ -124,14 +124,21 @@ def ranked_down(x, scores, what="rank correlation"):
     The recipes are what varies, not the seeds: another choice of them would give another value. The interval is Fisher's.
     """
     n, seeds = np.shape(scores)
-    x, ranks = stats.rankdata(x), stats.rankdata(np.mean(scores, axis=1))
+    ranks = stats.rankdata(np.mean(scores, axis=1))
     if not (np.ptp(x) and np.ptp(ranks)):
         return undecided("all are equal, and have no order", unit=what, seeds=seeds)
-    value, by_chance = float(_correlations(x, ranks)), _correlations(x, _orders(ranks))
+    value, by_chance = float(spearman(x, ranks)), spearman(x, _orders(ranks))
     holds, fails = float(np.mean(by_chance <= value + 1e-9)), float(np.mean(by_chance >= value - 1e-9))
     half = stats.norm.ppf(0.975) * np.sqrt(1.06 / (n - 3)) if n > 3 else np.inf
     low, high = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half])).tolist()
     return _by_chance(Verdict("", value, low, high, what, seeds, 0, holds, fails, 0, f"{n} recipes, permutation test"))
+
+
+def spearman(first, second):
+    """Rank correlation of samples (..., n) along the last axis, of all of them at once; 0 where a sample is constant."""
+    first, second = (stats.rankdata(of, axis=-1) - (np.shape(of)[-1] + 1) / 2 for of in (first, second))
+    scale = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    return np.divide((first * second).sum(axis=-1), scale, out=np.zeros_like(scale), where=scale != 0)
 
 
 def rare(count, total, at_most, what):
@@ -268,9 +275,3 @@ def _orders(ranks):
         return np.array([*permutations(ranks)])
     others = np.tile(ranks, (_ORDERS - 1, 1))
     return np.vstack([ranks, np.random.default_rng(0).permuted(others, axis=1)])
-
-
-def _correlations(x, ranks):
-    """Pearson's correlation of x (n,) with each row of ranks (..., n)."""
-    x, ranks = x - x.mean(), ranks - ranks.mean(axis=-1, keepdims=True)
-    return ranks @ x / np.sqrt((ranks**2).sum(axis=-1) * (x**2).sum())

@@ -42,7 +42,6 @@ _DEEP_FURTHER = (
     "rl:0.1",
     "rl:0.5",
 )
-_OTHER_SETS = ("ambiguous-er-like", "mito-like", "nuc-like")
 _SMALL = ("table 3",)  # at which the methods of Table 3 are compared, whatever the profile
 _UNETS, _OTHERS = ("unet", "unet_longer"), ("deeplabv3plus", "hrnet")
 _FEW_SAMPLES = ("rcl_sample:0.1", "rcl_sample:0.01", "rcl_sample:0.001")
@@ -50,14 +49,18 @@ _FEW_FLIPS = (*(designs.effective_recipe(32, share) for share in designs.EFFECTI
 _MANY_CLASSES = ("rcl_sample:0.1", "rcl_flip:0.5", "rcl_flip:0.7", designs.EQUAL_BITS, designs.MATCHING, "rcl_flip:0.9")
 _PAST = ("cl", designs.EQUAL_BITS, designs.MATCHING)
 _THREE_CLASSES = (*designs.critical_recipes(3), *designs.THREE_CLASSES.values(), *designs.RANK_TWO.values())
+# Eq. 1 with as many labelled pixels as the paper's, and on other sets: of notebooks 02, 04 and 05.
+_EVIDENCE = (
+    Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
+    *(Grid(name, _EQ_1, data=name, study=True) for name in ("ambiguous-er-like", "mito-like", "nuc-like")),
+)
 GRIDS = {
     "02_training_curves": (
         Grid("", ("cl", "rcl_sample:0.1", "rcl_flip:0.2", "rcl_flip:0.45", "pcl_skeleton", "rl:0.5"), more=_FURTHER),
         Grid("deeplabv3plus", ("cl", "rcl_flip:0.45", "pcl_skeleton"), _PLUS, more=_DEEP_FURTHER),
-        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
+        *_EVIDENCE,
         Grid("papers_pixels deeplabv3plus", _PAIR, (*_PLUS, "papers_pixels"), "er-like", study=True),
         *(Grid(rate, ("cl",), (rate,), "er-like", study=True) for rate in ("rate 0.05", "rate 0.2")),
-        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
     ),
     "03_multiclass_labels": (
         Grid("", ("cl", *_MANY_CLASSES), ("multiclass",), more=("rcl_sample:0.5", "rcl_sample:0.3")),
@@ -74,14 +77,12 @@ GRIDS = {
     "04_perturbed_labels": (
         Grid("", (*_PCL, "pcl_dilation:2", "rcl_flip:0.45"), more=("pcl_boundary:2", "pcl_closing:2", "rcl_flip:0.49")),
         Grid("deeplabv3plus", ("cl", "rcl_flip:0.45"), _PLUS, more=_PCL[1:]),
-        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
-        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
+        *_EVIDENCE,
     ),
     "05_random_labels": (
         Grid("", ("cl", "rl:0", "rl:0.1", "rcl_flip:0.45"), more=("rcl_flip:0.49",)),
         Grid("deeplabv3plus", ("cl", "rcl_flip:0.45"), _PLUS, more=("rl:0.1",)),
-        Grid("papers_pixels", _PAPERS_PIXELS, ("papers_pixels",), "er-like", study=True),
-        *(Grid(name, _EQ_1, data=name, study=True) for name in _OTHER_SETS),
+        *_EVIDENCE,
         *(
             Grid(f"stages, {rate}", ("rl:0.5",), ("stages", rate), "er-like")
             for rate in ("rate in steps", "constant rate")

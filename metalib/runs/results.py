@@ -98,6 +98,12 @@ class Results(NamedTuple):
         named = run_files.Runs(runs, getattr(self.runs, "source", ""), prefix)
         return self._replace(runs=named, config=config, prefix=prefix)
 
+    @property
+    def sets(self):
+        """{name: its results} of the embedded sets beside the page's own, as far as clean labels were trained on there."""
+        names = dict.fromkeys(name.partition(" ")[0] for name in self.runs)
+        return {name: self.of(name) for name in names if datasets.is_embedded(name) and f"{name} cl" in self.runs}
+
     def final(self, name, metric="dice_at"):
         """A metric after the last epoch in percent, (seeds,)."""
         return 100 * self.runs[name][metric][:, -1]

@@ -368,3 +368,11 @@ def test_the_runs_that_are_needed_have_a_power_of_80_percent(count, total, at_mo
         return stats.binom.pmf(counts, n, share).sum()
 
     assert power(runs) >= 0.8 > power(runs - 1)
+
+
+def test_rank_correlations_of_many_samples_are_those_of_each(rng):
+    first, second = rng.integers(0, 4, (2, 20, 8)).astype(float)  # with ties
+    expected = [stats.spearmanr(*pair).statistic for pair in zip(first, second, strict=True)]
+    np.testing.assert_allclose(verdicts.spearman(first, second), expected)
+    np.testing.assert_allclose(verdicts.spearman(first[0], second)[0], expected[0])
+    assert verdicts.spearman(np.ones(4), np.arange(4)) == 0

@@ -110,3 +110,17 @@ def test_a_score_knows_what_each_test_image_changes_where_its_record_does():
 def test_quick_leaves_strong_flips_on_synthetic_images_to_the_study():
     left = {(profile, data): results.Page("02", profile, data, "train").left_to_study for profile, data in PAGES}
     assert {place for place, recipes in left.items() if recipes} == {("quick", "er-like")}
+
+
+def test_sets_are_the_embedded_ones_beside_the_main_with_clean_labels():
+    names = (
+        "cl",
+        "papers_pixels cl",
+        "mito-like cl",
+        "mito-like rl:0.5",
+        "nuc-like rl:0.5",
+        "stages, constant rate rl:0.5",
+    )
+    found = results.Results({name: {"number": number} for number, name in enumerate(names)}, {}, {}).sets
+    assert {name: [*of.runs] for name, of in found.items()} == {"mito-like": ["cl", "rl:0.5"]}
+    assert found["mito-like"].runs["cl"] == {"number": 2}
