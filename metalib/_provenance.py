@@ -24,6 +24,8 @@ def environment():
 @lru_cache(maxsize=1)
 def _commit():
     """The commit that is checked out, with a + where tracked files differ from it; empty outside a git repository."""
+    if not (ROOT / ".git").exists():  # an installed copy may lie within the repository of something else
+        return ""
     try:
         asked = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

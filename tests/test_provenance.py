@@ -1,6 +1,8 @@
-"""The code behind a number: all that its module imports, and nothing beside; words and layout are no code."""
+"""What stands behind a number: commit, processor, versions, and the code: all that its module imports, and nothing beside."""
 
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,75 @@ import importlib, sys
 importlib.import_module(sys.argv[1])
 print(*(name for name, of in sys.modules.items() if name.startswith("metalib.") and not hasattr(of, "__path__")))
 """
+
+
+@pytest.fixture
+def commit(tmp_path, monkeypatch):
+    """A function: the commit of a folder of our own, asked for anew."""
+    monkeypatch.setattr(_provenance, "ROOT", tmp_path / "copy")
+    (tmp_path / "copy").mkdir()
+
+    def commit():
+        _provenance._commit.cache_clear()
+        return _provenance._commit()
+
+    yield commit
+    _provenance._commit.cache_clear()
+
+
+def git(folder, *arguments):
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    return subprocess.run(["git", "-C", folder, *author, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_provenance_tells_commit_processor_and_versions():
+    told = _provenance.environment()
+    assert [*told] == ["commit", "python", "machine", "cpu", *_provenance.LIBRARIES]
+    assert told["cpu"] == _provenance._processor()
+    assert {type(value) for value in told.values()} == {str}
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_the_commit_is_the_one_that_is_checked_out_with_a_mark_where_files_differ(commit):
+    folder = _provenance.ROOT
+    assert commit() == ""
+    git(folder, "init")
+    assert commit() == ""  # nothing is committed yet
+    (folder / "a.py").write_text("1")
+    git(folder, "add", "a.py")
+    git(folder, "commit", "-m", "first")
+    git(folder, "tag", "v1")  # a name would say less
+    known = git(folder, "rev-parse", "HEAD")[:12]
+    assert commit() == known
+    (folder / "untracked.py").write_text("2")
+    assert commit() == known
+    (folder / "a.py").write_text("3")
+    assert commit() == f"{known}+"
+
+
+def test_without_a_repository_of_its_own_there_is_no_commit(commit):
+    around = _provenance.ROOT.parent
+    git(around, "init")
+    git(around, "commit", "--allow-empty", "-m", "of something else")
+    assert commit() == ""
+
+
+def test_without_git_there_is_no_commit(commit, monkeypatch):
+    git(_provenance.ROOT, "init")
+    monkeypatch.setenv("PATH", "")
+    assert commit() == ""
+
+
+def test_the_processor_is_called_as_linux_calls_it(tmp_path, monkeypatch):
+    known = tmp_path / "cpuinfo"
+    monkeypatch.setattr(_provenance, "Path", lambda _: known)
+    names = []
+    for text in ("processor : 0\nmodel name\t: A: 3 GHz\nmodel name\t: B\n", "processor : 0\n"):
+        known.write_text(text)
+        _provenance._processor.cache_clear()
+        names.append(_provenance._processor())
+    _provenance._processor.cache_clear()
+    assert names == ["A: 3 GHz", platform.processor()]
 
 
 @pytest.mark.processes

@@ -9,7 +9,6 @@ import numpy as np
 from metalib import _checks, _files
 from metalib.data import datasets
 from metalib.networks import metrics
-from metalib.noise import recipes
 from metalib.runs import grids, profiles, records, run_files
 
 SOURCES = ("train", "record")
@@ -127,13 +126,6 @@ class Results(NamedTuple):
         """The recipes of a label family, "cl", "rcl", "pcl" or "rl", that the grid holds."""
         kinds = {name: name.partition(":")[0] for name in self.runs}  # what stands behind the colon may hold blanks
         return [name for name, kind in kinds.items() if " " not in kind and kind.partition("_")[0] == family]
-
-    def strongest_flip(self):
-        """The flips nearest to 0.5 that the grid holds: 0.45, and in the paper profile 0.49; `MissingRun` without any."""
-        flips = [recipe for recipe in self.recipes("rcl") if recipe.startswith("rcl_flip")]
-        if not flips:
-            raise run_files.MissingRun("there is no run of flips yet")
-        return max(flips, key=lambda recipe: recipes.parse(recipe)[1])
 
     def load(self, split, limit=None):
         """A split at the size of the runs: as many images as they have, or at most `limit`; see `datasets.load`."""

@@ -59,14 +59,13 @@ def readable(path):
             left_out.append(str(error))
     codes = Counter(_code(line) for line in found.values())
     most = {kind: code for (kind, code), _ in reversed(codes.most_common())}
-    other = [known_as for known_as, line in found.items() if _code(line)[1] != most[_code(line)[0]]]
-    if other:
-        left_out.append(
-            f"{path}: {len(other)} of {len(found)} runs are of other code than the others: compute them again"
-        )
+    alike = {known_as: line for known_as, line in found.items() if _code(line)[1] == most[_code(line)[0]]}
+    if other := len(found) - len(alike):
+        few = f"{path}: {other} of {len(found)} runs are of other code than the others"
+        left_out.append(f"{few}: delete their lines, they are computed again")
     for told in left_out:
         warnings.warn(f"left out: {told}", stacklevel=3)
-    return {known_as: line for known_as, line in found.items() if known_as not in set(other)}
+    return alike
 
 
 def _numbered(path):
@@ -80,7 +79,8 @@ def _line(where, text):
     """(name of the run, what the line holds); ValueError where it is no run."""
     advice = "delete the line, its run is computed again"
     line = _files.parse_json(text, where, advice)
-    if not isinstance(line, dict) or not line.keys() >= {"config", "numbers", "provenance"}:
+    parts = [line.get(part) for part in ("config", "numbers", "provenance")] if isinstance(line, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts):
         raise ValueError(f"{where} is no run: {advice}")
     if line.get("schema") != records.SCHEMA:
         raise ValueError(f"{where} has schema {line.get('schema')}, this version reads {records.SCHEMA}: {advice}")

@@ -224,6 +224,85 @@ def test_predicted_classes_of_other_shapes_or_ids_are_refused():
         metrics.evaluate_classes(np.full((1, 2, 2), 3, np.uint8), truth, 3)
 
 
+def left(image, *given):
+    """What is left of each array (N, ...) without one image."""
+    return [np.delete(of, image, axis=0) for of in given]
+
+
+LEFT_OUT = ("dice_half", "dice_at", "auc")
+
+
+@given(
+    truth=arrays(np.uint8, (4, 5, 6), elements=st.sampled_from([0, 1, IGNORE])),
+    scores=arrays(np.float32, (4, 5, 6), elements=st.sampled_from(np.linspace(0, 1, 65).tolist())),  # a bin each
+    threshold=st.floats(-0.1, 1.1),
+    dark=st.booleans(),
+)
+def test_metrics_without_one_image_are_those_of_the_others(truth, scores, threshold, dark):
+    truth[0, 0, :2] = truth[1, 0, :2] = 0, 1  # without each of the others something is known
+    if dark:
+        truth[2] = IGNORE
+    seen = [image for image in range(4) if (truth[image] != IGNORE).any()]
+    found = metrics.leave_one_out(scores, truth, threshold)
+    assert found.keys() == {*LEFT_OUT}
+    assert {len(values) for values in found.values()} == {len(seen)}  # an image without a known pixel is none
+    for place, image in enumerate(seen):
+        others = metrics.evaluate(*left(image, scores, truth), threshold)
+        for name in LEFT_OUT:
+            assert found[name][place] == pytest.approx(others[name], abs=1e-9, nan_ok=True), name
+
+
+def test_metrics_without_one_image_are_exact_on_scores_of_a_network(rng):
+    scores, truth = example(rng)
+    truth[:, :3] = IGNORE
+    found = metrics.leave_one_out(scores, truth, 0.3)
+    for image in range(4):
+        others, labels = left(image, scores, truth)
+        others, labels = others[labels != IGNORE], labels[labels != IGNORE]
+        assert found["dice_half"][image] == pytest.approx(f1_score(labels, others > 0.5), abs=1e-12)
+        assert found["dice_at"][image] == pytest.approx(f1_score(labels, others > 0.3), abs=1e-12)
+        assert found["auc"][image] == pytest.approx(roc_auc_score(labels, others), abs=1e-5)
+
+
+def test_leaving_out_the_image_with_all_foreground_leaves_no_auc(rng):
+    truth = np.zeros((3, 8, 8), np.uint8)
+    truth[1, :4] = 1
+    found = metrics.leave_one_out(rng.random(truth.shape), truth, 0.5)
+    assert np.isnan(found["auc"]).tolist() == [False, True, False]
+    assert found["dice_half"][1] == 0
+    assert metrics.leave_one_out(0.1 * rng.random(truth.shape), truth, 0.5)["dice_half"][1] == 1  # empty, and right
+
+
+@given(
+    truth=arrays(np.uint8, (4, 4, 5), elements=st.sampled_from([0, 1, 2, IGNORE])),
+    found=arrays(np.uint8, (4, 4, 5), elements=st.integers(0, 3)),
+    dark=st.booleans(),
+)
+def test_miou_without_one_image_is_that_of_the_others(truth, found, dark):
+    truth[0, 0, 0] = truth[1, 0, 0] = 2
+    if dark:
+        truth[2] = IGNORE
+    seen = [image for image in range(4) if (truth[image] != IGNORE).any()]
+    expected = [metrics.evaluate_classes(*left(image, found, truth), 4)["miou"] for image in seen]
+    assert metrics.leave_one_out_classes(found, truth, 4) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dark", [0, 1])
+def test_of_one_image_none_can_be_left_out(rng, dark):
+    scores, truth = (of[: 1 + dark] for of in example(rng))
+    truth[1:] = IGNORE
+    message = "one image cannot be left out where there is no other: take two or more"
+    with pytest.raises(ValueError, match=message):
+        metrics.leave_one_out(scores, truth, 0.5)
+    with pytest.raises(ValueError, match=message):
+        metrics.leave_one_out_classes((scores > 0.5).astype(np.uint8), truth, 2)
+
+
+def test_what_is_left_out_is_checked_as_what_is_evaluated():
+    with pytest.raises(ValueError, match="labels must hold 0, 1 and IGNORE"):
+        metrics.leave_one_out(np.zeros((2, 4, 4)), np.full((2, 4, 4), 2, np.uint8), 0.5)
+
+
 @given(place=st.integers(6, 24), seed=st.integers(0, 1000))
 def test_a_change_of_level_and_spread_is_found(place, seed):
     rng = np.random.default_rng(seed)
@@ -239,30 +318,3 @@ def test_a_curve_changes_three_values_from_either_end():
 def test_curves_too_short_for_a_change_point_are_refused():
     with pytest.raises(ValueError, match=r"at least 6 values, got shape \(5,\)"):
         metrics.change_point(np.arange(5))
-
-
-def test_metrics_without_an_image_are_those_of_the_others(rng):
-    scores, labels = rng.random((5, 12, 12)).astype(np.float32), rng.integers(0, 2, (5, 12, 12)).astype(np.uint8)
-    labels[0, :4], labels[3] = IGNORE, IGNORE  # image 3 has no known pixel, and is none
-    found = metrics.leave_one_out(scores, labels, 0.3)
-    for place, out in enumerate((0, 1, 2, 4)):
-        rest = [image for image in range(5) if image != out]
-        expected = metrics.evaluate(scores[rest], labels[rest], 0.3)
-        for name, values in found.items():
-            assert values[place] == pytest.approx(expected[name], abs=1e-3 if name == "auc" else 1e-12)
-    assert {len(values) for values in found.values()} == {4}
-
-
-def test_miou_without_an_image_is_that_of_the_others(rng):
-    predicted, labels = rng.integers(0, 3, (2, 4, 9, 9)).astype(np.uint8)
-    labels[1, 0] = IGNORE
-    found = metrics.leave_one_out_classes(predicted, labels, 3)
-    rest = [np.delete(np.arange(4), out) for out in range(4)]
-    assert found == [metrics.evaluate_classes(predicted[of], labels[of], 3)["miou"] for of in rest]
-
-
-def test_of_one_image_none_can_be_left_out():
-    one = np.zeros((1, 4, 4), np.uint8)
-    for call in (lambda: metrics.leave_one_out(one, one, 0.5), lambda: metrics.leave_one_out_classes(one, one, 2)):
-        with pytest.raises(ValueError, match="take two or more"):
-            call()

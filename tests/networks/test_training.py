@@ -29,6 +29,80 @@ def test_tests_are_spread_evenly_and_the_last_is_at_the_end():
     assert len(history.loss) == 6
 
 
+@pytest.mark.parametrize(
+    ("tests", "steps", "after"),
+    [
+        (1, 12, [12]),
+        (3, 12, [1, 5, 12]),  # rounded from 1.33 and 5.33
+        (4, 32, [2, 8, 18, 32]),
+        (4, 8, [2, 4, 8]),  # none before the first step (0.5), and after 4.5 steps after the fourth
+        (20, 7, [1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_of_early_tests_the_kth_comes_after_the_square_of_its_share(tests, steps, after):
+    assert sorted(training._due(replace(TINY, tests=tests, test_spread="early"), steps)) == after
+
+
+def test_early_tests_change_no_step_and_end_with_the_run():
+    even, early = (training.train(replace(TINY, epochs=4, tests=4, test_spread=spread)) for spread in ("even", "early"))
+    assert early.test["epoch"] == [1.0, 2.0, 4.0]
+    assert early.loss == even.loss
+    assert early.test["dice_at"][-1] == even.test["dice_at"][-1]
+
+
+def outcome(monkeypatch, config):
+    """The history of a run, and what its network found in validation and in test images: a list of its tests each."""
+    home, name = (training, "predict_classes") if config.data == "street-like" else (engine, "probabilities")
+    find, seen = getattr(home, name), []
+
+    def spy(*given):
+        seen.append(find(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(home, name, spy)
+    return training.train(config), seen[::2], seen[1::2]
+
+
+def test_validation_is_the_best_dice_on_clean_validation_images(monkeypatch):
+    history, on_val, _ = outcome(monkeypatch, replace(TINY, recipe="rcl_flip:0.3", epochs=2))
+    clean = datasets.load("er-like", "val", size=32, limit=4).labels
+    expected = [training.metrics.evaluate(scores, clean)["dice_best"] for scores in on_val]
+    assert history.test["validation"] == expected
+    assert len(set(expected)) == 2
+
+
+def test_validation_of_many_classes_is_the_miou_on_clean_validation_images(monkeypatch):
+    history, on_val, _ = outcome(monkeypatch, replace(STREET, recipe="rcl_flip:0.3"))
+    clean = datasets.load("street-like", "val", size=32, limit=4).labels
+    most, _, _ = on_val[0]
+    assert history.test["validation"] == [training.metrics.evaluate_classes(most, clean, 6)["miou"]]
+
+
+def test_the_last_test_is_repeated_without_each_test_image(monkeypatch):
+    history, on_val, found = outcome(monkeypatch, replace(TINY, epochs=2))
+    clean, val = (datasets.load("er-like", split, size=32, limit=4).labels for split in ("test", "val"))
+    threshold = training.metrics.evaluate(on_val[-1], val)["threshold_best"]  # of validation images
+    expected = training.metrics.leave_one_out(found[-1], clean, threshold)
+    for name, mask in (("miou", found[-1] > 0.5), ("miou_inverted", found[-1] <= 0.5)):
+        expected[name] = training.metrics.leave_one_out_classes(mask.astype(np.uint8), clean, 2)
+    assert history.without == expected
+    assert {len(values) for values in expected.values()} == {4}
+
+
+def test_the_classes_of_the_last_test_are_scored_without_each_test_image(monkeypatch):
+    history, _, found = outcome(monkeypatch, replace(STREET, tests=2))
+    clean = datasets.load("street-like", "test", size=32, limit=4).labels
+    names = ("miou", "miou_inverted", "miou_decoded")
+    assert history.without == {
+        name: training.metrics.leave_one_out_classes(of, clean, 6) for name, of in zip(names, found[-1], strict=True)
+    }
+
+
+def test_of_a_single_test_image_none_is_left_out():
+    runs = [training.train(replace(config, test=1)) for config in (TINY, STREET)]
+    assert [run.without for run in runs] == [{}, {}]
+
+
 def test_more_tests_than_steps_are_one_a_step():
     history = training.train(replace(TINY, epochs=1, tests=5))
     assert history.test["epoch"] == [0.5, 1.0]
@@ -285,6 +359,7 @@ def test_noise_depends_on_seed_image_and_recipe_alone(monkeypatch):
         ({"size": 40}, "images of 40x40 px do not fit the network"),
         ({"epochs": 0}, "epochs is 0, expected a whole number, at least 1"),
         ({"tests": 0}, "tests is 0, expected a whole number, at least 1"),
+        ({"test_spread": "late"}, "unknown test_spread 'late', expected one of even, early"),
         ({"lr": 1e30}, "lower lr=1e"),
         ({"recipe": "rcl_sample:0"}, "recipe 'rcl_sample:0' leaves no labelled pixel"),
     ],
@@ -292,25 +367,3 @@ def test_noise_depends_on_seed_image_and_recipe_alone(monkeypatch):
 def test_bad_configurations_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         training.train(replace(TINY, **changes))
-
-
-def test_tests_may_crowd_at_the_start():
-    history = training.train(replace(TINY, epochs=8, tests=4, test_spread="early"))  # 16 steps, two an epoch
-    assert history.test["epoch"] == [0.5, 2.0, 4.5, 8.0]  # after the shares 1/16, 4/16, 9/16 and 1 of them
-    with pytest.raises(ValueError, match="unknown test_spread 'late', expected one of even, early"):
-        training.train(replace(TINY, test_spread="late"))
-
-
-def test_the_last_test_tells_what_each_image_changes_and_every_test_the_validation_score():
-    history = training.train(replace(TINY, tests=2))
-    assert history.without.keys() == {"dice_half", "dice_at", "auc", "miou", "miou_inverted"}
-    assert {len(values) for values in history.without.values()} == {TINY.test}
-    assert np.ptp(history.without["dice_at"]) > 0
-    assert len(history.test["validation"]) == 2
-    assert training.train(replace(TINY, test=1, tests=1)).without == {}
-
-
-def test_many_classes_have_a_validation_score_and_a_jackknife():
-    history = training.train(STREET)
-    assert history.without.keys() == {"miou", "miou_inverted", "miou_decoded"}
-    assert 0 <= history.test["validation"][0] <= 1

@@ -9,7 +9,7 @@ import pytest
 
 from metalib import __main__, _files
 from metalib.data import datasets
-from metalib.runs import grids, records, results
+from metalib.runs import grids, records, results, sweeps
 
 
 def test_unknown_profiles_notebooks_and_sources_are_named(monkeypatch):
@@ -44,6 +44,52 @@ def test_null_is_nan_in_results(monkeypatch):
     np.testing.assert_array_equal(found["iou_2"], [[0.5, np.nan]])
     assert found["iou_2"].dtype == float
     assert (found["example"], found["foreground"]) == ("1x1:", 0.5)
+
+
+def scored(**run):
+    """Results of one run of 3 seeds, whose Dice is 0.7, 0.8 and 0.9 at last."""
+    dice = np.array([[0.5, 0.7], [0.5, 0.8], [0.5, 0.9]])
+    return results.Results({"cl": {"dice_at": dice, "auc": dice + 0.05} | run}, {}, {})
+
+
+def test_a_score_is_the_last_of_each_seed_with_what_leaving_out_an_image_makes_of_it():
+    without = np.array([[0.69, 0.71, 0.7, 0.72], [0.8, 0.79, 0.78, 0.81], [0.9, 0.9, 0.9, 0.95]])
+    found = scored(without_dice_at=without).score("cl")
+    np.testing.assert_allclose(found.values, [70, 80, 90])
+    np.testing.assert_allclose(found.without, 100 * without)
+    other = scored(without_dice_at=without).score("cl", "auc")
+    np.testing.assert_allclose(other.values, [75, 85, 95])
+    assert other.without is None
+    np.testing.assert_array_equal(found.values, scored().final("cl"))
+
+
+@pytest.mark.parametrize("without", [None, np.zeros((3, 0)), np.array([[0.7, 0.7], [0.8, np.nan], [0.9, 0.9]])])
+def test_where_it_is_not_known_for_every_image_it_is_not_told(without):
+    run = {} if without is None else {"without_dice_at": without}
+    assert scored(**run).score("cl").without is None
+
+
+def test_scores_of_a_page_are_those_of_its_runs(computed):
+    table = sweeps.run(grids.runs("11_text_and_code", "smoke")["cl"])
+    found = results.page("11_text_and_code", "smoke").results().score("cl")
+    assert found.values == pytest.approx(100 * np.array([table.test[0]["dice_at"][-1]]), abs=0.006)
+    np.testing.assert_allclose(found.without, [100 * np.array(table.without[0]["dice_at"])], atol=6e-5)
+
+
+def test_a_record_that_tells_no_steps_has_kept_every_loss(monkeypatch):
+    runs = {"old": {"loss": [[0.5] * 36]}, "new": {"loss": [[0.5] * 64], "steps": 129}, "Otsu": {"auc": [[0.5]]}}
+    records.save("02_training_curves", {"runs": runs}, {})
+    monkeypatch.setattr(_files, "committed_folder", _files.figures_folder)
+    found = results.page("02_training_curves", "quick", source="record").results().runs
+    assert {run: of.get("steps") for run, of in found.items()} == {"old": 36, "new": 129, "Otsu": None}
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "left"), [("quick", "er-like", True), ("quick", "nuc", False), ("study", "er-like", False)]
+)
+def test_strong_flips_are_left_to_the_study_where_quick_draws_its_images(profile, data, left):
+    page = results.page("02_training_curves", profile, data)
+    assert page.left_to_study == (("rcl_flip:0.4", "rcl_flip:0.45", "rcl_flip:0.49") if left else ())
 
 
 @pytest.mark.processes
@@ -93,23 +139,6 @@ def test_a_record_of_networks_and_methods_comes_back(computed, monkeypatch):
     assert stored.config["runs"]["unet cl"]["recipe"] == "cl"
     results.page("x", "smoke").results()
     assert len(computed) == 4
-
-
-PAGES = [("quick", "er-like"), ("quick", "nuc"), ("study", "er-like"), ("paper", "er-like")]
-
-
-def test_a_score_knows_what_each_test_image_changes_where_its_record_does():
-    runs = {"cl": {"dice_at": np.array([[0.5, 0.9]]), "without_dice_at": np.array([[0.8, 0.85]])}}
-    found = results.Results(runs, {}, {}).score("cl")
-    assert found.values.tolist() == [90]
-    assert found.without.tolist() == [[80, 85]]
-    del runs["cl"]["without_dice_at"]
-    assert results.Results(runs, {}, {}).score("cl").without is None
-
-
-def test_quick_leaves_strong_flips_on_synthetic_images_to_the_study():
-    left = {(profile, data): results.Page("02", profile, data, "train").left_to_study for profile, data in PAGES}
-    assert {place for place, recipes in left.items() if recipes} == {("quick", "er-like")}
 
 
 def test_sets_are_the_embedded_ones_beside_the_main_with_clean_labels():

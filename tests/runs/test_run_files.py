@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import TINY, method
 
-from metalib import _files
+from metalib import _files, _provenance
 from metalib.networks.config import TrainConfig
-from metalib.runs import grids, profiles, records, results, run_files
+from metalib.runs import grids, profiles, records, results, run_files, sweeps
+from metalib.unsupervised.config import MethodConfig
 
 pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parents[2]
@@ -43,11 +45,11 @@ def flat(planned):
 def add(tmp_path, monkeypatch):
     """A function that puts lines of made-up numbers into a file: a Dice for each configuration."""
 
-    def add(configs, dice, code="a" * 64):
+    def add(configs, dice, code="0123456789abcdef"):
         numbers = [{"dice_at": [value], "example": ""} for value in dice]
-        table = pd.DataFrame({"device": "cpu", "precision": "float32", "seconds": 1.0}, range(len(configs)))
+        table = pd.DataFrame({"device": "cpu", "precision": "float32", "seconds": 1.04}, range(len(configs)))
         monkeypatch.setattr(records, "of_sweep", lambda configs, table: numbers)
-        run_files.add(tmp_path / "runs.jsonl", configs, table, {TrainConfig: code})
+        run_files.add(tmp_path / "runs.jsonl", configs, table, dict.fromkeys((TrainConfig, MethodConfig), code))
         return tmp_path / "runs.jsonl"
 
     return add
@@ -138,12 +140,63 @@ def test_a_later_line_counts_and_the_file_stays_sorted(planned, add):
     assert "NaN" not in path.read_text()
 
 
+def test_a_line_tells_the_commit_processor_and_code_behind_its_numbers(planned, add):
+    config = planned["cl"][0]
+    line = run_files.read(add([config], [0.5]))[run_files.name(config)]
+    told = line["provenance"]
+    assert told == _provenance.environment() | {
+        "device": "cpu",
+        "precision": "float32",
+        "seconds": 1.0,
+        "code": "0123456789ab",
+    }
+    assert told.keys() >= {"commit", "cpu", "torch", "python"}
+    assert line["config"] == json.loads(run_files.name(config))
+
+
+def test_the_code_of_a_line_is_that_of_its_kind(tmp_path, computed):
+    configs = [TINY, method("otsu")]
+    results.to_file(configs, tmp_path / "runs.jsonl")
+    found = run_files.read(tmp_path / "runs.jsonl")
+    for config in configs:
+        told = found[run_files.name(config)]["provenance"]["code"]
+        assert sweeps.KINDS[type(config)].code.startswith(told)
+        assert len(told) == 12
+
+
+def older(path, **fields):
+    """The file as a version would have written it that did not know these fields; other values are kept."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["config"] = {k: value for k, value in line["config"].items() if k not in fields or value != fields[k]}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def test_a_line_that_is_older_than_a_field_is_known_by_its_default(add):
+    even, early = TrainConfig(), TrainConfig(tests=4, test_spread="early")
+    path = older(add([even, early], [0.1, 0.2]), test_spread="even", tests=None)
+    assert sum("test_spread" in line for line in path.read_text().splitlines()) == 1
+    names = run_files.name(even), run_files.name(early)
+    assert [run_files.read(path)[name]["numbers"]["dice_at"] for name in names] == [[0.1], [0.2]]
+    add([even], [0.3])  # in place of the older line
+    assert [run_files.read(path)[name]["numbers"]["dice_at"] for name in names] == [[0.3], [0.2]]
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_an_older_line_of_a_method_is_known_too(add):
+    config = method("otsu")
+    path = older(add([config], [0.1]), augment=config.augment)
+    assert run_files.read(path).keys() == {run_files.name(config)}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "line 2 is no JSON .*delete the line"),
         ("[]", "line 2 is no run: delete the line"),
         ("{}", "line 2 is no run"),
+        ('{"config": [], "numbers": {}, "provenance": {}, "schema": 1}', "line 2 is no run"),
         ('{"config": {}, "numbers": {}, "provenance": {}, "schema": 0}', "line 2 has schema 0, this version reads 1"),
     ],
 )
@@ -155,26 +208,25 @@ def test_a_line_that_is_no_run_is_named(text, message, planned, add):
         run_files.read(path)
 
 
-def test_what_is_drawn_leaves_out_a_damaged_line_and_runs_of_other_code_and_names_them(planned, add):
-    add(planned["cl"][:2], [0.5, 0.6])
-    path = add(planned["cl"][2:3], [0.7], code="b" * 64)
+def test_what_cannot_be_drawn_is_named_and_left_out(planned, add):
+    path = add(planned["cl"], [0.1, 0.2, 0.3, 0.4])
+    assert run_files.readable(path) == run_files.read(path)
     with path.open("a") as file:
-        file.write('{"config": {"cut')
+        file.write("{}\n")
     before = path.read_text()
-    with pytest.warns(UserWarning, match=r"left out: .*(line 4 is no JSON|1 of 3 runs are of other code)") as told:
-        found = run_files.readable(path)
-    assert len(told) == 2
-    assert [*found] == sorted(map(run_files.name, planned["cl"][:2]))
+    with pytest.warns(UserWarning, match=r"left out: .*runs\.jsonl, line 5 is no run: delete the line"):
+        assert len(run_files.readable(path)) == 4
     assert path.read_text() == before
 
 
-def test_a_line_that_is_older_than_a_field_is_known_by_its_default(planned, add):
-    path = add(planned["cl"][:1], [0.5])
-    line = json.loads(path.read_text())
-    del line["config"]["test_spread"]
-    path.write_text(json.dumps(line))
-    assert [*run_files.read(path)] == [run_files.name(planned["cl"][0])]
-    assert line["provenance"].keys() >= {"commit", "cpu", "code", "device", "seconds", "torch"}
+def test_runs_of_other_code_than_most_of_their_kind_are_left_out(planned, add):
+    path = add(planned["cl"], [0.1, 0.2, 0.3, 0.4])
+    add([method("otsu")], [0.5], code="another kind has other code")
+    assert len(run_files.readable(path)) == 5
+    add(planned["cl"][1:2], [0.9], code="other")
+    with pytest.warns(UserWarning, match=r"1 of 5 runs are of other code than the others: delete their lines, they"):
+        found = run_files.readable(path)
+    assert run_files.read(path).keys() - found.keys() == {run_files.name(planned["cl"][1])}
 
 
 def test_a_notebook_is_drawn_as_far_as_its_runs_are_there(tmp_path, compute_here):
