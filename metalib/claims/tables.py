@@ -19,7 +19,6 @@ _GRIDS = {
     "deeplabv3plus": "DeepLabv3+",
     "papers_pixels": "as many labelled pixels as the paper's",
     "papers_pixels deeplabv3plus": "DeepLabv3+, as many labelled pixels as the paper's",
-    "random deeplabv3plus": "DeepLabv3+",
 }
 
 
@@ -29,7 +28,7 @@ def named(stated, prefix):
     A grid that is called by its data set is the main one there: rows tell their data.
     """
     words = [word for word in prefix.split() if not datasets.is_embedded(word)]
-    if not words or words == ["random"]:
+    if not words:
         return stated
     grid, of = "_".join(words), _GRIDS.get(" ".join(words), " ".join(words))
     return {f"{grid}_{name}": (f"{claim}; {of}", *rest) for name, (claim, *rest) in stated.items()}
@@ -149,13 +148,6 @@ def false_share(rows):
     chances = _chances(rows)
     decided = sum(chance <= LEVEL for chance in chances)
     return (min(1.0, len(chances) * LEVEL / decided) if decided else 0.0), decided, len(chances)
-
-
-def surviving(rows):
-    """How many of the decisive rows remain decided where 5% of all decided are allowed to be wrong (Benjamini, Hochberg)."""
-    chances = sorted(_chances(rows))
-    within = [place for place, chance in enumerate(chances, 1) if chance <= LEVEL * place / len(chances)]
-    return max(within, default=0)
 
 
 def markdown(rows):

@@ -58,7 +58,7 @@ CHANGES = {
         "hrnet": dict(model="hrnet_light", width=16, tests=1),
         # The reduced side has to divide the images: 256 px of the microscopy sets, 192 x 256 px of the street scenes.
         "files": dict(size=128, train=None),
-        "multiclass, files": dict(size=96),
+        "multiclass, files": dict(size=96, train=None),
         "multiclass": dict(model="deeplabv3_light", width=16, size=64, train=128, epochs=6, lr_step_epochs=5, tests=2),
         "critical": dict(model="deeplabv3_light", width=16, size=48, train=96, epochs=4, lr_step_epochs=3, tests=1),
         "table 3": {},
@@ -89,7 +89,6 @@ CHANGES["study"] = CHANGES["quick"] | {
     "papers_pixels": dict(train=6696),
     "table 3": SCALE["quick"],
     "multiclass": _STREETS | dict(size=64, train=1024, epochs=3, lr_step_epochs=2, tests=12, test_spread="early"),
-    "multiclass, files": dict(size=96, train=None),
     "critical": _STREETS | dict(size=48, train=768, epochs=2, lr_step_epochs=1, tests=6, test_spread="early"),
     **{f"rate {rate}": dict(lr=rate) for rate in (0.05, 0.2)},
     "stages": dict(train=576, epochs=8, lr_step_epochs=4, tests=32, test_spread="even"),

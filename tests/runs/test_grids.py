@@ -187,11 +187,12 @@ def test_a_large_folder_is_passed_over_twice(tmp_path, monkeypatch):
     assert found == {(2, 1)}
 
 
-def test_streets_of_files_are_passed_over_until_the_steps_of_the_study_are_done(street):
+@pytest.mark.parametrize(("profile", "least"), profiles.STEPS_OF_FILES.items())
+def test_streets_of_files_are_passed_over_until_the_steps_are_done(profile, least, street):
     an_epoch = len(datasets.load("street", "train", size=96).ids) // 4
-    for config in configs("study", "street", "03_multiclass_labels"):
+    for config in configs(profile, "street", "03_multiclass_labels"):
         assert config.train is None
-        assert (config.epochs - 1) * an_epoch < profiles.STEPS_OF_FILES["study"] <= config.epochs * an_epoch
+        assert (config.epochs - 1) * an_epoch < least <= config.epochs * an_epoch
 
 
 def test_notebooks_share_runs():
