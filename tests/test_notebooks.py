@@ -142,6 +142,18 @@ def test_outputs_of_checked_cells_come_back_into_the_notebook(tmp_path):
     assert copy.stat().st_mtime_ns == before  # unchanged text is not written, or make would never come to rest
 
 
+def test_what_a_cell_prints_in_pieces_comes_back_as_one_text(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("seeds = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.3)"),
+    ]
+    python = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=python), tmp_path / "pieces.ipynb")
+    notebooks.execute(tmp_path / "pieces.ipynb", tmp_path / "out.ipynb", {})
+    (output,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert output.text == "0\n1\n2\n"
+
+
 # The verdicts on embedded data stand in the notebooks, where nbval computes them anew; those on real data do not.
 STORED = sorted({(row["notebook"], row["data"]) for row in tables.load() if row["data"] in ("nuc", "street")})
 

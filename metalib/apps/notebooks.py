@@ -32,7 +32,13 @@ def execute(notebook, output, parameters, sync=False):
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         ran = papermill.execute_notebook(
-            str(notebook), str(partial), parameters, progress_bar=False, log_output=False, extra_arguments=_QUIET
+            str(notebook),
+            str(partial),
+            parameters,
+            progress_bar=False,
+            log_output=False,
+            extra_arguments=_QUIET,
+            coalesce_streams=True,  # what a cell prints comes in pieces, which differ from call to call
         )
     except OSError as error:
         raise _files.cannot_write(partial, error) from error

@@ -130,7 +130,8 @@ def ranked_down(x, scores, what="rank correlation"):
     value, by_chance = float(spearman(x, ranks)), spearman(x, _orders(ranks))
     holds, fails = float(np.mean(by_chance <= value + 1e-9)), float(np.mean(by_chance >= value - 1e-9))
     half = stats.norm.ppf(0.975) * np.sqrt(1.06 / (n - 3)) if n > 3 else np.inf
-    low, high = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half])).tolist()
+    ends = np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + np.array([-half, half]))
+    low, high = min(value, float(ends[0])), max(value, float(ends[1]))  # of a perfect order it has no width
     return _by_chance(Verdict("", value, low, high, what, seeds, 0, holds, fails, 0, f"{n} recipes, permutation test"))
 
 

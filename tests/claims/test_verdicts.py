@@ -253,6 +253,7 @@ def test_the_fewest_recipes_whose_order_can_hold_are_four():
     assert [of.verdict for of in falling] == ["undecided", "undecided", "holds"]
     assert (falling[1].low, falling[1].high) == (-1, 1)
     assert verdicts.ranked_down(range(4), np.arange(4)[:, None] * np.ones(3)).verdict == "fails"
+    assert falling[2].low == falling[2].value == -1 < falling[2].high
 
 
 def test_what_is_all_equal_has_no_order():
