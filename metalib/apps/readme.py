@@ -2,8 +2,9 @@
 
 from metalib import _files
 from metalib.claims import tables
-from metalib.runs import records, results, table3
+from metalib.runs import records, results, run_files, table3
 
+STUDY = "runs.study.jsonl"  # in the figures folder
 PATH, RESULTS = _files.ROOT / "README.md", _files.ROOT / "RESULTS.md"
 # What a newcomer wants to know: notebook and id of the statement behind it, and plain words, a line each.
 _HEADLINES = """
@@ -46,7 +47,7 @@ def between(text, name, part):
 def pages(rows):
     """The computed parts of each page: {path: {name: part}}."""
     return {
-        PATH: {"headlines": headlines(rows)},
+        PATH: {"headlines": headlines(rows), "study": _study()},
         RESULTS: {"verdicts": tables.markdown(rows), "table 3": _table_3()},
     }
 
@@ -75,6 +76,20 @@ def _counts(rows):
     ]
     share, decided, _ = tables.false_share(rows)
     return f"{'; '.join(told)}. Of the {decided} decided, at most {100 * share:.0f}% are to be expected to be wrong."
+
+
+def _study():
+    """How much of the study is there, and the figures that are drawn from it, notebook by notebook."""
+    folder, planned = _files.committed_folder(), results.chosen([], "study")
+    lines = run_files.read(folder / STUDY)
+    here = [line for config in planned if (line := lines.get(run_files.name(config)))]
+    hours = sum(line["provenance"]["seconds"] for line in here) / 3600
+    figures = {}
+    for path in sorted(folder.glob("*.study*.png")):
+        notebook, _, figure = path.stem.partition(".study")
+        figures.setdefault(notebook, []).append(f"[{figure.strip('_') or 'main'}](figures/{path.name})")
+    listed = "\n".join(f"- {notebook}: {', '.join(of)}" for notebook, of in figures.items())
+    return f"Computed so far: {len(here)} of {len(planned)} runs, {hours:.1f} hours of a core.\n\n{listed}"
 
 
 def _cells(row):
