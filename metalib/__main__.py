@@ -14,19 +14,21 @@ def segment(parser, arguments):
     """Segment a folder of images, without any label by iGTT, or with masks by a network that is trained on them."""
     from metalib.apps import own_images
 
-    parser.add_argument("images", type=Path, help="a folder of images; without masks, bright is foreground")
+    parser.add_argument("images", type=Path, help="a folder of images")
     parser.add_argument("out", type=Path, help="a new folder for masks, scores, overlays, model and report")
     parser.add_argument("--masks", type=Path, help="a folder of masks, 0/1 or 0/255, named as their images are")
     parser.add_argument(
         "--method", choices=own_images.METHODS, default="", help="default: supervised if there are masks"
     )
+    parser.add_argument("--objects", choices=("bright", "dark"), help="default: bright, which is checked")
     parser.add_argument("--recipe", default="cl", help="label noise of supervised training, such as rcl_flip:0.4")
     steps = "{igtt} optimisation steps, {supervised} with masks".format(**own_images.STEPS)
     parser.add_argument("--epochs", type=int, help=f"passes over the images (default: enough for {steps})")
     parser.add_argument("--width", type=int, help="channels of the U-Net's first level (default: 16)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    changes = {name: value for name in ("epochs", "width", "seed") if (value := getattr(given, name)) is not None}
+    names = ("epochs", "width", "seed", "objects")
+    changes = {name: value for name in names if (value := getattr(given, name)) is not None}
     choices = dict(masks=given.masks, method=given.method, recipe=given.recipe)
     out = own_images.segment(given.images, given.out, **choices, **changes)
     print(f"{out}: masks, scores, overlays, model and report written")

@@ -65,8 +65,8 @@ GENERATOR = "expected a generator, such as numpy.random.default_rng(0)"
 SPLIT = "unknown split 'dev', expected one of train, val, test"
 
 
-def network():
-    return networks.build("unet_light", width=1)
+def model():
+    return unsupervised.Model(networks.build("unet_light", width=1), IGTT)
 
 
 def taken():
@@ -219,9 +219,10 @@ TABLE = [
     ("unsupervised.igtt.fit", lambda: unsupervised.igtt.fit(IMAGES, replace(IGTT, seed=-1)), "seed is -1, expected a whole number, at least 0"),
     ("unsupervised.igtt.fit", lambda: unsupervised.igtt.fit(IMAGES, replace(IGTT, hold=2.0)), f"hold is 2.0, {FRACTION}"),
     ("unsupervised.igtt.fit", lambda: unsupervised.igtt.fit(IMAGES, IGTT, clean=MASK), "clean labels of shape (64, 64) do not fit images"),
-    ("unsupervised.igtt.predict", lambda: unsupervised.igtt.predict(network(), MASK), "images have shape (64, 64), expected (N, 1, H, W)"),
+    ("unsupervised.igtt.predict", lambda: unsupervised.igtt.predict(model(), MASK), "images have shape (64, 64), expected (N, 1, H, W)"),
+    ("unsupervised.igtt.standardised", lambda: unsupervised.igtt.standardised(MASK, IGTT), "images have shape (64, 64), expected"),
     ("unsupervised.load", lambda: unsupervised.load(__file__), "test_errors.py is no safetensors file"),
-    ("unsupervised.save", lambda: unsupervised.save(network(), IGTT, taken()), "check free space and permissions of its folder"),
+    ("unsupervised.save", lambda: unsupervised.save(model(), taken()), "check free space and permissions of its folder"),
     ("unsupervised.preset", lambda: unsupervised.preset(None), "unknown preset None, expected one of paper, official"),
     ("unsupervised.config.check", lambda: igtt_config.check(replace(IGTT, width=999)), "width is 999, expected a whole number from 1"),
     ("unsupervised.config.from_dict", lambda: igtt_config.from_dict({"keep": 2}, "a"), "a: keep is 2, expected a share in (0, 1]"),
@@ -262,7 +263,7 @@ TABLE = [
     ("unsupervised.pseudo_labels.extract_meta_structure", lambda: ems(keep="1"), "keep is '1', expected a share in (0, 1]"),
     ("unsupervised.pseudo_labels.extract_meta_structure", lambda: ems(mask=MASKS), "the mask has the shape (2, 64, 64), expected (H, W)"),
     ("unsupervised.pseudo_labels.with_band", lambda: unsupervised.pseudo_labels.with_band(MASK, MASK, 0.5), "band_px is 0.5, expected a whole numb"),
-    ("apps.tiles.predict", lambda: tiles.predict(network(), IMAGES), "expected (N, 1, H, W)"),
+    ("apps.tiles.predict", lambda: tiles.predict(model(), IMAGES), "expected (N, 1, H, W)"),
     ("apps.segment", lambda: apps.segment(taken(), "a"), "there is no folder"),
     ("apps.check", lambda: apps.check("a", method="kmeans"), "method is 'kmeans', expected one of igtt, supervised"),
     ("apps.check", lambda: apps.check(taken()), "check free space and permissions of its folder"),

@@ -366,7 +366,7 @@ def test_packed_ids_take_no_more_memory_than_their_shape(rng):
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "a.safetensors"
-    weights.save(models.build("unet_light", width=1), preset("paper", model="unet_light", width=1), path)
+    weights.save(weights.Model(models.build("unet_light", width=1), preset("paper", model="unet_light", width=1)), path)
     return path.read_bytes()
 
 

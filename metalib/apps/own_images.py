@@ -19,7 +19,7 @@ from metalib.apps import segment_report, supervised, tiles
 from metalib.data import image_files, unsplit
 from metalib.networks import augmentation, metrics
 from metalib.noise import recipes
-from metalib.unsupervised import igtt, thresholds, weights
+from metalib.unsupervised import igtt, selection, weights
 from metalib.unsupervised.config import preset
 
 # Optimisation steps by method, each on crops of this side: one to three minutes on two CPU cores. iGTT gains nothing by more.
@@ -27,10 +27,7 @@ STEPS, CROP_PX = {"igtt": 200, "supervised": 800}, 128
 METHODS = tuple(STEPS)
 # Larger images are cut to train on; of more tiles so many are taken, evenly spread: iGTT looks at all of them for new labels.
 TRAIN_PX, TRAIN_TILES = 256, {"igtt": 64, "supervised": 400}
-THRESHOLDS = {  # what simpler methods find
-    "Otsu": partial(thresholds.otsu, sigma_px=1),
-    "adaptive Gaussian": partial(thresholds.adaptive_gaussian, sigma_px=1),
-}
+THRESHOLDS = {name: selection.THRESHOLDS[name] for name in ("Otsu", "adaptive Gaussian")}  # what simpler methods find
 
 
 def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
@@ -45,20 +42,24 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     """
     out, method = Path(out), check(out, masks=masks, method=method, recipe=recipe)
     found = unsplit.read_images(images, masks)
-    network, config, history = _trained(found, method, recipe, changes)
-    weights.save(network, config, out / "model.safetensors")
-    rows, shown = [], []
+    model, history = _trained(found, method, recipe, changes)
+    weights.save(model, out / "model.safetensors")
+    rows, shown, simpler = [], [], _simpler(model.config)
     for number, (path, image) in enumerate(zip(found.paths, found.images, strict=True)):
-        scores = tiles.predict(network, image)
+        scores, whose = tiles.predict(model, image)
         _write(out, path.stem, image, scores)
-        rows.append(_row(found, number, image, scores, method))
+        rows.append(_row(found, number, scores, method, simpler) | {"by": whose})
         shown += [scores] if number < segment_report.SHOWN else []
-    report = {"method": method, "recipe": recipe, "config": asdict(config), "provenance": _provenance.environment()}
+    report = {
+        "method": method,
+        "recipe": recipe,
+        "config": asdict(model.config),
+        "provenance": _provenance.environment(),
+    }
+    report["choice"] = model.choice and model.choice._asdict()
     _files.atomic_write(out / "report.json", _files.dumps(report | {"images": rows, "history": history}))
-    _files.atomic_write(out / "report.html", segment_report.page(found, shown, THRESHOLDS, rows, report))
-    blank = sum(row["foreground"] in (0, 1) for row in rows)
-    if blank:
-        warnings.warn(f"{blank} of {len(rows)} masks are empty or full: train for more epochs", stacklevel=2)
+    _files.atomic_write(out / "report.html", segment_report.page(found, shown, simpler, rows, report))
+    _warn(rows)
     return out
 
 
@@ -96,18 +97,29 @@ def held_out(count, method):
 
 
 def _trained(found, method, recipe, changes):
-    """The network, its `IgttConfig`, and how training went."""
+    """The `weights.Model`, and how training went."""
     held = held_out(len(found.images), method)
     used = [number for number in range(len(found.images)) if number not in held]
     images, masks = _training_tiles(found, used, TRAIN_TILES[method])
     if method == "supervised":
         # Random light is for iGTT, whose first labels come from a threshold; masks know better.
         config = _configured(images.shape, method, dict(light=0.0) | changes)
-        network, losses = supervised.fit(images[:, None], masks, config, recipe, progress=True)
-        return network, config, {"loss": losses}
+        model, losses = supervised.fit(images[:, None], masks, config, recipe, progress=True)
+        return model, {"loss": losses}
     config = _configured(images.shape, method, changes)
-    network, history = igtt.fit(images[:, None], config, progress=True)
-    return network, config, asdict(history)
+    model, history = igtt.fit(images[:, None], config, progress=True)
+    return model, asdict(history)
+
+
+def _warn(rows):
+    """Of masks that came out empty or full, and why."""
+    nothing = sum(row["by"] == selection.NOTHING for row in rows)
+    blank = sum(row["foreground"] in (0, 1) for row in rows) - nothing
+    if nothing:
+        told = f"{nothing} of {len(rows)} masks are empty: nothing stands out from noise in their images"
+        warnings.warn(told, stacklevel=3)
+    if blank:
+        warnings.warn(f"{blank} of {len(rows)} masks are empty or full: train for more epochs", stacklevel=3)
 
 
 def _training_tiles(found, used, most):
@@ -142,13 +154,22 @@ def _configured(shape, method, changes):
     return preset("improved", **(dict(width=16, lr=0.1, epochs=epochs) | changes | dict(batch=batch)))
 
 
-def _row(found, number, image, scores, method):
+def _simpler(config):
+    """`THRESHOLDS`, of inverted images where objects are dark."""
+    if config.objects != "dark":
+        return THRESHOLDS
+    return {name: lambda images, threshold=threshold: threshold(1 - images) for name, threshold in THRESHOLDS.items()}
+
+
+def _row(found, number, scores, method, simpler):
     """What was found in an image, and where there is a mask, the Dice of each method."""
     row = {"image": found.paths[number].name, "foreground": float((scores > 0.5).mean())}
     if found.masks:
-        of, mask = {segment_report.NAMES[method]: scores}, found.masks[number][None]
-        of |= {name: threshold(image[None, None])[0] for name, threshold in THRESHOLDS.items()}
-        row["dice"] = {name: metrics.evaluate(each[None], mask)["dice_half"] for name, each in of.items()}
+        image, mask = found.images[number][None, None], found.masks[number][None]
+        of = {segment_report.NAMES[method]: scores[None]} | {
+            name: threshold(image) for name, threshold in simpler.items()
+        }
+        row["dice"] = {name: metrics.evaluate(each, mask)["dice_half"] for name, each in of.items()}
         row["held_out"] = number in held_out(len(found.images), method)
     return row
 

@@ -2,6 +2,7 @@
 
 import html
 import io
+from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,12 +12,13 @@ from skimage.segmentation import mark_boundaries
 from metalib import _files
 from metalib.apps import pages
 from metalib.plots import style
+from metalib.unsupervised import selection
 
 OUTLINE = (1.0, 0.45, 0.0)
 SHOWN = 4  # images in the figure
 NAMES = {"igtt": "iGTT", "supervised": "U-Net"}  # of methods, in figures and tables
 TOLD = {
-    "igtt": "Trained without any label, by iGTT: masks that the network itself proposes are improved round by round.",
+    "igtt": "Segmented without any label, by iGTT+: a network trained on masks that a threshold and then it itself proposed.",
     "supervised": "Trained on masks under the recipe {recipe}, every fourth image held out.",
 }
 
@@ -51,7 +53,9 @@ def page(found, scores, thresholds, rows, report):
         overview(figure, found, scores, thresholds, report["method"])
         figure.savefig(picture, format="png")
     files = ("masks: PNG, 0 and 255", "scores: TIFF in [0, 1], foreground above 0.5", "overlays: outlines on the image")
-    told = f"{TOLD[report['method']].format(**report)} {_summary(rows)}"
+    told = " ".join(
+        filter(None, (TOLD[report["method"]].format(**report), _account(report["choice"], rows), _summary(rows)))
+    )
     return pages.page(
         f"Segmentation of {len(rows)} images",
         f"<p>{html.escape(told)}</p>",
@@ -59,6 +63,29 @@ def page(found, scores, thresholds, rows, report):
         f"<h2>By image</h2>\n{_table(rows, found.about)}",
         f"<h2>Files</h2>\n<ul>{''.join(f'<li>{file}</li>' for file in (*files, 'model.safetensors, report.json'))}</ul>",
     )
+
+
+def _account(choice, rows):
+    """Sentences on whose masks are used, and why; empty where there was no choice."""
+    if choice is None:
+        return ""
+    won = Counter(row["by"] for row in rows)
+    empty = won.pop(selection.NOTHING, 0)
+    nothing = f"In {empty} of {len(rows)} images nothing stands out from noise: their masks are empty." * bool(empty)
+    if empty == len(rows):
+        return nothing
+    used = "used" if choice["network"] else "not used, as they are not surely better"
+    interval = (
+        ""
+        if choice["low"] is None
+        else f" (90% interval of the difference {choice['low']:.2f} to {choice['high']:.2f})"
+    )
+    why = (
+        f"Masks of the network are {used}: across outlines that it adds to those of the best threshold of each image, brightness "
+        f"rises by {choice['added']:.2f} standard deviations per pixel, across those that it drops by {choice['dropped']:.2f}{interval}."
+    )
+    whose = ", ".join(f"{name} {count}" for name, count in won.most_common())
+    return f"{why} Masks by method: {whose}. {nothing}".rstrip()
 
 
 def summary(out):
@@ -78,9 +105,9 @@ def _summary(rows):
 
 def _table(rows, about):
     methods = list(rows[0].get("dice", ()))
-    head = ["file", "foreground", *(f"Dice, {method}" for method in methods)] + ["held out"] * bool(methods)
+    head = ["file", "foreground", "by", *(f"Dice, {method}" for method in methods)] + ["held out"] * bool(methods)
     lines = []
     for row, text in zip(rows, about, strict=True):
-        cells = [text, f"{row['foreground']:.1%}", *(f"{row['dice'][method]:.3f}" for method in methods)]
+        cells = [text, f"{row['foreground']:.1%}", row["by"], *(f"{row['dice'][method]:.3f}" for method in methods)]
         lines.append(cells + ["yes" if row.get("held_out") else ""] * bool(methods))
     return pages.table(head, lines)

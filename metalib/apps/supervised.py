@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from metalib._labels import IGNORE
-from metalib.data import standardise
 from metalib.networks import augmentation, engine, losses, models
 from metalib.noise import recipes
+from metalib.unsupervised import igtt, weights
 from metalib.unsupervised.config import check
 
 
 def fit(images, masks, config, recipe="cl", device=None, progress=False):
-    """Train on images (N, 1, H, W) and masks (N, H, W) uint8 in {0, 1}; returns the network and the losses of its steps.
+    """Train on images (N, 1, H, W) and masks (N, H, W) uint8 in {0, 1}; returns a `weights.Model` and the losses of its steps.
 
     config: an `IgttConfig`, of which network, steps, rate and augmentation count; recipe: see `recipes.make`.
     progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
@@ -21,7 +21,7 @@ def fit(images, masks, config, recipe="cl", device=None, progress=False):
     """
     device = torch.device(device or engine.default_device())
     check(config)
-    images = engine.to_device(standardise.standardise_grey(images), device)
+    images = engine.to_device(igtt.standardised(images, config), device)
     if np.shape(masks) != (len(images), *images.shape[2:]):
         raise ValueError(f"masks have shape {np.shape(masks)}, images {tuple(images.shape)}: give each image its mask")
     noisy = recipes.make_all(recipe, masks, [str(number) for number in range(len(masks))], config.seed)
@@ -40,4 +40,4 @@ def fit(images, masks, config, recipe="cl", device=None, progress=False):
             return engine.step(network, optimiser, seen, partial(losses.cross_entropy, labels=labels), fill=True)
 
         taken = [loss for _, loss in engine.fit(optimiser, config, batches, step, progress)]
-    return network.eval(), engine.settled(taken, config.lr)
+    return weights.Model(network.eval(), config), engine.settled(taken, config.lr)

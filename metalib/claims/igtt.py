@@ -9,8 +9,9 @@ import re
 
 import numpy as np
 
+from metalib.claims.estimates import difference
 from metalib.claims.tables import named
-from metalib.claims.verdicts import below, every, rare, similar, steady, undecided
+from metalib.claims.verdicts import below, beyond, every, rare, similar, steady, undecided
 from metalib.runs.profiles import MIN_SEEDS
 from metalib.runs.results import Score
 
@@ -23,6 +24,8 @@ UNET = {
 PAPER_GAPS = {"Otsu": "9.4 lower", "AGT": "2.6 lower", "DFC": "0.7 lower", "AC": "5.7 lower"}
 PAPER_BELOW_UNET = 7.15  # Dice points that the paper's iGTT lies under its U-Net
 WITHIN_UNET, STEADY = 5, 2  # Dice points: what we aim at, below the U-Net, and as a standard deviation over seeds
+SIMPLE = ("initial mask", "Otsu, smoothed", "AGT, smoothed")  # what iGTT+ must never be worse than
+HARM, GAIN = 1, 3  # Dice points below each of them, and above
 RARE = 0.25  # share of runs that may go wrong
 CHANCE = 0.5  # AUC points around 50 that tell nothing of the classes
 _METRIC = "dice_half"
@@ -67,6 +70,12 @@ def aims(results):
             ("agt_oracle", "AGT, smoothed, oracle"),
         )
     }
+    for name, words, bound in (
+        ("harmless", f"at most {HARM} Dice point below", -HARM),
+        ("gains", f"more than {GAIN} Dice points above", GAIN),
+    ):
+        claim = f"iGTT+ is {words} each of the initial mask, Otsu and AGT, smoothed"
+        stated[f"plus_{name}"] = claim, "-", every(_above(results, other, bound) for other in SIMPLE)
     claim = f"iGTT+ at most {WITHIN_UNET} Dice points below {UNET['iGTT+'][0]}"
     stated["plus_within"] = claim, "-", _near_unet(results, "iGTT+", WITHIN_UNET)
     claim = f"the Dice of iGTT+ has a standard deviation over seeds of at most {STEADY} points"
@@ -122,6 +131,12 @@ def _below(results, other, row):
     """`below`; a seed stands for the same weights and order in a row and its own variants, and nowhere else."""
     lower, ours = (results.score(run, _METRIC) for run in (other, row))
     return _with_upright(below(lower, ours, paired=other.startswith(row)), results, row)
+
+
+def _above(results, other, bound):
+    """Is iGTT+ more than so many points above a threshold?"""
+    reference, ours = (results.score(run, _METRIC) for run in (other, "iGTT+"))
+    return _with_upright(beyond(difference(ours, reference, paired=False), bound, "Dice points"), results, "iGTT+")
 
 
 def _near_unet(results, row, margin):

@@ -48,12 +48,15 @@ def read_images(folder, masks=None):
     the folder or the file that cannot work, and what to do.
     """
     paths = list(image_files.by_stem(Path(folder), "image").values())
-    shapes, about, files = [], [], []
+    shapes, about, files, varied = [], [], [], False
     for path in paths:
         image, told = _read_gray(path)
+        varied |= bool(np.ptp(image) > 0)
         shapes.append(image.shape)
         about.append(told)
         files += [_checked_mask(path, image.shape, Path(masks))] if masks else []
+    if not varied:
+        raise ValueError(f"every image of {folder} is constant: there is nothing to segment")
     images = Files(paths, lambda path: _read_gray(path)[0])
     return Images(paths, images, Files(files, _read_mask) if masks else None, shapes, about)
 
@@ -110,8 +113,6 @@ def _read_gray(path):
     size = _size(image.shape)
     if min(image.shape) < LEAST_PX:
         raise ValueError(f"{path} is {size} px, expected sides of at least {LEAST_PX} px: crop less, or enlarge it")
-    if np.ptp(image) == 0:
-        raise ValueError(f"{path} is constant: there is nothing to segment, remove it")
     kind = "gray" if len(channels) < 3 else "colour, averaged"
     about = f"{path.name}: {size} px, {8 * pixels.dtype.itemsize} bit, {kind}, from {pixels.min()} to {pixels.max()}"
     return image, about

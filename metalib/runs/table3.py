@@ -64,7 +64,7 @@ _PLAIN = {
     "AGT, oracle": ("adaptive_gaussian_oracle", {}),
     "AGT, smoothed, oracle": ("adaptive_gaussian_oracle", dict(sigma_px=1)),
     "mean of the image": ("mean_threshold", {}),
-    "initial mask": ("evidence", {}),
+    "initial mask": ("base", {}),
 }
 _IGTT = {
     "iGTT": dict(preset="paper"),

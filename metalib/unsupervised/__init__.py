@@ -7,5 +7,5 @@ __getattr__, __dir__, __all__ = _face.attach(
     ("ac", "dfc", "igtt", "pseudo_labels", "thresholds"),
     config=("IgttConfig", "MethodConfig", "preset"),
     methods=("METHODS", "run"),
-    weights=("load", "save"),
+    weights=("Model", "load", "save"),
 )

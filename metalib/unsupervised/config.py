@@ -36,15 +36,23 @@ class IgttConfig(FitConfig):
 
     schedule: str = "step"  # see `FitConfig`
 
-    # Labels of the first epochs. "black": all background; "evidence": Otsu's threshold of `pseudo_labels.evidence`.
+    # Labels of the first epochs. "black": all background; "evidence": Otsu's threshold of `pseudo_labels.evidence`; "base": in
+    # each image the threshold whose mask describes it best, see `selection.base`.
     start: str = "black"
     # Paper: silent on the first epoch, in which Eq. 6 has no gradient: black labels have one class. The official code
     # trains with cross-entropy throughout; here so many epochs do, and the others with `loss`.
     bootstrap_epochs: int = 1
     # Paper: P is that of the current epoch, so predicted before each step and with batch statistics ("step"), for the next
-    # epoch. "pass": by a pass in evaluation mode, before the epoch. "never": the labels of the start stay.
+    # epoch. "pass": by a pass in evaluation mode, before the epoch. "lagged": by a pass before the epoch before it, as the
+    # lines of Algorithm 1 stand. "never": the labels of the start stay.
     refresh: str = "step"
     hold: float = 0.0  # "pass": the share of the epochs before the first refresh
+    # "base": a candidate mask is taken only where it describes its image better than the best so far, the first of which is a
+    # threshold's; and the masks of the network are used only where `selection.choice` says so. Paper: has no such account.
+    accept: str = "all"
+    hot_pixels: str = "keep"  # "remove": see `hot_pixels.removed`
+    # "dark": images are inverted; "check": objects are bright, and it is an error if they look dark. Paper: has bright ones.
+    objects: str = "bright"
     # Which candidate mask. "dmi": `best_threshold`; "otsu": of P; "edges": `pseudo_labels.edge_threshold`, one for all images.
     threshold: str = "dmi"
     thresholds: int = pseudo_labels.THRESHOLDS
@@ -83,8 +91,11 @@ class IgttConfig(FitConfig):
 
 OPTIONS = {
     "schedule": ("step", "cosine"),
-    "start": ("black", "evidence"),
-    "refresh": ("step", "pass", "never"),
+    "start": ("black", "evidence", "base"),
+    "refresh": ("step", "pass", "lagged", "never"),
+    "accept": ("all", "base"),
+    "hot_pixels": ("keep", "remove"),
+    "objects": ("bright", "dark", "check"),
     "threshold": ("dmi", "otsu", "edges"),
     "ends": ("skip", "zero"),
     "loss": ("dmi+iou", "dmi", "iou", "bce", "area"),
@@ -94,10 +105,13 @@ OPTIONS = {
 PRESETS = {
     "paper": {},
     "official": dict(
-        per_image=False, ends="zero", exact=True, square=True, clamp=True, iou_power=2, invert_majority=True
+        per_image=False, ends="zero", exact=True, square=True, clamp=True, iou_power=2, loss="bce", invert_majority=True
     ),
     "improved": dict(
-        start="evidence",
+        start="base",
+        accept="base",
+        hot_pixels="remove",
+        objects="check",
         bootstrap_epochs=0,
         refresh="pass",
         hold=0.5,

@@ -4,6 +4,9 @@
                  ▲                                                              │
                  └──────────────────────────── training ────────────────────────┘
 
+`iGTT+` starts from a threshold, refuses candidates that describe their image worse than it does, and in the end uses the
+network's masks only where they describe their images better.
+
 Here is the training; `config` has all choices, `targets` goes from probabilities to labels, by the functions of
 `pseudo_labels`, and `augmentation` changes the batches.
 """
@@ -18,8 +21,10 @@ from torch import nn
 
 from metalib.data import standardise
 from metalib.networks import augmentation, distributed, engine, losses, models
+from metalib.unsupervised import hot_pixels, selection
 from metalib.unsupervised.config import check
 from metalib.unsupervised.targets import RunLabels, correlation
+from metalib.unsupervised.weights import Model
 
 
 @dataclass
@@ -28,7 +33,8 @@ class History:
 
     Of the labels: `epoch` (of training before the refresh), `foreground` (share of the candidate masks), `positive` (share
     of labels that are 1), `threshold` (mean over images), `correlation` (of probability and brightness over the set, before
-    a network is negated), and where clean labels are given `dice` of the candidate masks and `precision` of the labels.
+    a network is negated), where masks are refused `saved` (by those that are kept, see `selection.saving`), and where clean
+    labels are given `dice` of the candidate masks and `precision` of the labels.
     """
 
     device: str
@@ -39,31 +45,51 @@ class History:
 
 
 def fit(images, config, *, clean=None, device=None, progress=False):
-    """Train a network on images (N, 1, H, W) float without labels, as `config` says; returns it and its `History`.
+    """Train a network on images (N, 1, H, W) float without labels, as `config` says; returns a `Model` and its `History`.
 
     clean: labels (N, H, W) in {0, 1} that the history is measured against; nothing is learned from them.
     progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
-    ValueError: images that are not grey, constant or not finite, fewer of them than a batch, an option that does not exist,
-    or a training that diverges.
+    ValueError: images that are not grey, constant or not finite, fewer of them than a batch, objects that look dark where the
+    config asks for a check, an option that does not exist, or a training that diverges.
     """
     start, device = time.perf_counter(), torch.device(device or engine.default_device())
     check(config)
-    standard = standardise.standardise_grey(images)
+    standard = standardised(images, config)
+    if config.objects == "check":
+        selection.check_bright(standard[:, 0])
     targets = RunLabels(standard, config, clean)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = models.build(config.model, 1, 2, config.width).to(device, memory_format=torch.channels_last)
         run = Run(network, targets, config)
-        run.train(progress)
+        choice = run.train(progress)
     about = dict(device=distributed.named(device), precision=engine.precision(device))
     history = History(**about, loss=run.loss, labels=targets.recorded, seconds=time.perf_counter() - start)
-    return network.eval(), history
+    return Model(network.eval(), config, choice), history
 
 
-def predict(network, images, *, batch=32, device=None):
-    """Scores float32 (N, H, W) in [0, 1] of images (N, 1, H, W) float; a pixel is foreground where its score is above 0.5."""
-    device = torch.device(device or next(network.parameters()).device)
-    return engine.probabilities(network, standardise.standardise_grey(images), device, fill=True, batch=batch)
+def predict(model, images, *, batch=32, device=None):
+    """Scores float32 (N, H, W) in [0, 1] of images (N, 1, H, W) float; a pixel is foreground where its score is above 0.5.
+
+    Of a `Model` with a choice those of the network or of a threshold, whichever describes an image better.
+    """
+    network, config, choice = model
+    standard, scores = standardised(images, config), [None] * len(images)
+    if choice is None or choice.network:
+        device = torch.device(device or next(network.parameters()).device)
+        scores = engine.probabilities(network, standard, device, fill=True, batch=batch)
+    if choice is None:
+        return scores
+    return np.stack([selection.chosen(image, of, choice)[0] for image, of in zip(standard[:, 0], scores, strict=True)])
+
+
+def standardised(images, config):
+    """Z-scores float32 of images (N, 1, H, W), of each for itself, as `config` says without hot pixels, or inverted."""
+    images = standardise.check_grey(images)
+    if config.hot_pixels == "remove":
+        images = hot_pixels.removed(images)
+    standard = standardise.standardise_grey(images)
+    return -standard if config.objects == "dark" else standard
 
 
 class Run:
@@ -74,20 +100,22 @@ class Run:
         self.images = engine.to_device(targets.images, next(network.parameters()).device)
         self.optimiser = engine.sgd(network, config)
         self.batches, self.per_epoch = augmentation.batches(config, self.images)
-        self.loss, self.seen, self._captured = [], [], {}
+        self.loss, self.seen, self.before, self._captured = [], [], None, {}
 
     def train(self, progress=False):
-        """All steps, the refreshes of the labels between them, and a last look at what has become of the network."""
+        """All steps, the refreshes of the labels between them, and a last look at the network: a `selection.Choice` or None."""
+        self.before = self._predicted() if self.config.refresh == "lagged" else None
         for number, loss in engine.fit(self.optimiser, self.config, self.batches, self.step, progress):
             self.loss.append(loss)
             if (number + 1) % self.per_epoch == 0:
                 self._end_epoch((number + 1) // self.per_epoch)
-        if self.config.orientation == "set":
-            self._orient(self._predicted())
+        whole = self.config.orientation == "set" or self.config.accept == "base"
+        scores = self._orient(self._predicted(slice(None) if whole else slice(self.config.batch)))
         # A last step that diverged is told by no loss: weights, or scores of a batch, are not finite.
-        scores = self._predicted(slice(self.config.batch))
         for values in (*self.network.state_dict().values(), torch.from_numpy(scores)):
             engine.check_finite(values, "weights or scores", self.config.lr)
+        of = self.targets.base
+        return selection.choice(of, self.targets.brightness, scores) if self.config.accept == "base" else None
 
     def step(self, number, batch):
         """One optimisation step; under refresh "step" the probabilities (B, H, W) before it are `seen`, on the device."""
@@ -128,8 +156,10 @@ class Run:
             for batch, part in zip(self.batches[last], parts, strict=True):
                 self.targets.refresh(batch, part, epoch)
             self.targets.record(epoch, np.concatenate(parts), np.concatenate(self.batches[last]))
-        if config.refresh == "pass" and max(1, config.hold * config.epochs) <= epoch < config.epochs:
+        if config.refresh in ("pass", "lagged") and max(1, config.hold * config.epochs) <= epoch < config.epochs:
             found = self._predicted()
+            if config.refresh == "lagged":
+                found, self.before = self.before, found
             self.targets.refresh(slice(None), self._orient(found), epoch)
             self.targets.record(epoch, found)
 

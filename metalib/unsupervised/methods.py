@@ -9,7 +9,7 @@ import torch
 from metalib import _checks
 from metalib.data import datasets
 from metalib.networks import distributed, engine, metrics
-from metalib.unsupervised import ac, dfc, igtt, thresholds
+from metalib.unsupervised import ac, dfc, igtt, selection, thresholds
 from metalib.unsupervised import config as configs
 
 
@@ -59,11 +59,12 @@ def _ac(learned, test, seed, device, **options):
 
 def _igtt(learned, test, seed, device, preset, **changes):
     config = configs.preset(preset, seed=seed, **changes)
-    network, history = igtt.fit(learned.images, config, clean=learned.labels, device=device)
-    return igtt.predict(network, test.images), history.labels
+    model, history = igtt.fit(learned.images, config, clean=learned.labels, device=device)
+    return igtt.predict(model, test.images), history.labels
 
 
 METHODS = {name: _images_alone(method) for name, method in thresholds.METHODS.items()} | {
+    "base": _images_alone(selection.base_scores),
     "adaptive_gaussian_oracle": _oracle,
     "dfc": _dfc,
     "ac": _ac,

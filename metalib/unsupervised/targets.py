@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from metalib.noise import recipes
-from metalib.unsupervised import pseudo_labels
+from metalib.unsupervised import pseudo_labels, selection
 
 
 class RunLabels:
@@ -24,10 +24,21 @@ class RunLabels:
         self.masks = np.zeros(self.brightness.shape, bool)
         self.thresholds = np.full(len(images), np.nan)
         self.recorded = {}
-        evidence = pseudo_labels.evidence(images) if config.start == "evidence" else None
-        if evidence is not None:
-            self.refresh(slice(None), evidence, 0, "otsu")
-        self.record(0, evidence)
+        self.base = selection.base(self.brightness) if "base" in (config.start, config.accept) else None
+        self.saved = self.base.saved.copy() if self.base else None
+        self.record(0, self._start())
+
+    def _start(self):
+        """Make the labels of the start, and return the maps (N, H, W) that they come from, None for black ones."""
+        every = slice(None)
+        if self.config.start == "evidence":
+            maps = pseudo_labels.evidence(self.images)
+            self.refresh(every, maps, 0, "otsu")
+            return maps
+        if self.config.start == "base":
+            self.relabel(every, self.base.scores, np.full(len(self.images), 0.5), 0)
+            return self.base.scores
+        return None
 
     def refresh(self, which, maps, epoch, threshold=None):
         """New labels of the images `which` after so many epochs, from maps (B, H, W) such as their probabilities.
@@ -52,16 +63,25 @@ class RunLabels:
         return pseudo_labels.candidate_thresholds(maps, config.thresholds)[:, mean.argmin()]
 
     def relabel(self, which, maps, thresholds, epoch):
-        """New masks and labels of the images `which`; one whose mask would be empty or full keeps what it has."""
+        """New masks and labels of the images `which`; one whose mask would be empty, full or refused keeps what it has."""
         numbers, sure = np.arange(len(self.labels))[which], self._sure(maps, thresholds)
         for number, values, threshold in zip(numbers, maps, thresholds, strict=True):
             mask = values > threshold  # nothing where the threshold is nan
             if self.config.invert_majority and mask.mean() > 0.5:
                 mask = ~mask
-            if mask.any() and not mask.all():
+            if mask.any() and not mask.all() and (epoch == 0 or self.accepted(number, mask)):
                 self.masks[number], self.thresholds[number] = mask, threshold
                 rng = recipes.generator("ems", self.config.seed, epoch, number)
                 self.labels[number] = self.structure(mask, values > sure, rng)
+
+    def accepted(self, number, mask):
+        """Whether the mask (H, W) of an image describes it better than what it has, where that is asked for."""
+        if self.config.accept == "all":
+            return True
+        saved = selection.saving(self.brightness[number], mask)
+        better = saved > self.saved[number]
+        self.saved[number] = max(saved, self.saved[number])
+        return better
 
     def structure(self, mask, sure, rng):
         """Labels (H, W) of a candidate mask and its sure pixels (H, W): EMS, these, and the band around it."""
@@ -83,6 +103,8 @@ class RunLabels:
             "threshold": np.nanmean(self.thresholds) if np.isfinite(self.thresholds).any() else np.nan,
             "correlation": np.nan if maps is None else correlation(maps, self.brightness[order]),
         }
+        if self.saved is not None:
+            about["saved"] = self.saved.mean()
         if self.clean is not None:
             about["dice"] = 2 * (self.masks & self.clean).sum() / max(self.masks.sum() + self.clean.sum(), 1)
             about["precision"] = (positive & self.clean).sum() / max(positive.sum(), 1)

@@ -1,39 +1,55 @@
-"""A network of iGTT as one file: its weights, and the configuration that it was trained with. Nothing in it runs as code."""
+"""What iGTT makes, and the file it is kept in: weights, the configuration, how masks are chosen. Nothing in it runs as code."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from metalib import _files
 from metalib.networks import models
-from metalib.unsupervised.config import from_dict
+from metalib.unsupervised.config import IgttConfig, from_dict
+from metalib.unsupervised.selection import Choice
 
 
-def save(network, config, path):
-    """Write weights and configuration as one safetensors file."""
+class Model(NamedTuple):
+    """A network, the configuration that it was trained with, and how its masks and those of thresholds are chosen from.
+
+    choice: None where all masks are the network's.
+    """
+
+    network: torch.nn.Module
+    config: IgttConfig
+    choice: Choice | None = None
+
+
+def save(model, path):
+    """Write a `Model` as one safetensors file."""
     from safetensors.torch import save as pack
 
-    state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-    _files.atomic_write(Path(path), pack(state, {"igtt": json.dumps(asdict(config))}))
+    state = {name: tensor.contiguous().cpu() for name, tensor in model.network.state_dict().items()}
+    about = asdict(model.config) | {"choice": model.choice}
+    _files.atomic_write(Path(path), pack(state, {"igtt": json.dumps(about)}))
 
 
 def load(path):
-    """The network, in evaluation mode, and the `IgttConfig` of a file of `save`; ValueError for another file."""
+    """The `Model`, in evaluation mode, of a file of `save`; ValueError for another file."""
     from safetensors import SafetensorError, safe_open
 
     expected = "expected a file of metalib.unsupervised.save"
     try:
         with safe_open(path, "pt") as file:
-            about = (file.metadata() or {}).get("igtt")
+            text = (file.metadata() or {}).get("igtt")
             names = file.keys()
             state = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file ({error})") from error
-    if about is None:
+    if text is None:
         raise ValueError(f"{path} holds no iGTT configuration: {expected}")
-    config = from_dict(_files.parse_json(about, path, expected), path)
+    about = _files.parse_json(text, path, expected)
+    choice = _choice(about.pop("choice", None) if isinstance(about, dict) else None, path, expected)
+    config = from_dict(about, path)
     try:
         with torch.random.fork_rng():
             network = models.build(config.model, 1, 2, config.width)
@@ -41,4 +57,14 @@ def load(path):
         network.to(memory_format=torch.channels_last)  # as it was trained: in another layout sums round differently
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} holds no network of its configuration: {expected}") from error
-    return network.eval(), config
+    return Model(network.eval(), config, choice)
+
+
+def _choice(values, path, expected):
+    """A `Choice` of the list that a file holds; None of none."""
+    if values is None:
+        return None
+    numbers = [value for value in values if isinstance(value, int | float | None)] if isinstance(values, list) else []
+    if len(numbers) != len(Choice._fields) or numbers != values:
+        raise ValueError(f"{path} does not tell how masks are chosen: {expected}")
+    return Choice(*values)

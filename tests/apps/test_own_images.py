@@ -73,10 +73,11 @@ def test_masks_scores_model_and_report_of_a_folder(folder, tmp_path):
     truth = np.stack(truth)
     for found, of in zip(scores, truth, strict=True):  # each file has the scores of its own image
         assert found[of].mean() > found[~of].mean() + 0.5
-    network, config = weights.load(out / "model.safetensors")
+    model = weights.load(out / "model.safetensors")
+    config = model.config
     for (name, dtype), found in zip(MIXED, scores, strict=True):  # one by one: sums of a batch may be rounded otherwise
         image = iio.imread(folder / name).astype(np.float32) / np.iinfo(dtype).max
-        np.testing.assert_array_equal(igtt.predict(network, image[None, None], device="cpu")[0], found)
+        np.testing.assert_array_equal(igtt.predict(model, image[None, None], device="cpu")[0], found)
     assert (config.seed, config.epochs, config.width, config.batch) == (3, 30, 4, 4)
     report = json.loads((out / "report.json").read_text())
     assert report["config"] == asdict(config)
@@ -101,9 +102,21 @@ def test_masks_that_are_empty_or_full_are_told(folder, tmp_path, monkeypatch, va
     scores = np.random.default_rng(0).random((3, 32, 48), np.float32)
     scores[:count] = value
     given = iter(scores)
-    monkeypatch.setattr(own_images.tiles, "predict", lambda *_: next(given))
+    monkeypatch.setattr(own_images.tiles, "predict", lambda *_: (next(given), "network"))
     with pytest.warns(UserWarning, match=f"{count} of 3 masks are empty or full: train for more epochs"):
         own_images.segment(folder, tmp_path / "out", **SMALL)
+
+
+def test_images_in_which_nothing_stands_out_get_empty_masks_and_are_told(folder, tmp_path):
+    fill(folder, 2)
+    iio.imwrite(folder / "constant.png", np.full((32, 48), 7, np.uint8))
+    iio.imwrite(folder / "noise.png", np.random.default_rng(0).poisson(100, (48, 64)).astype(np.uint8))
+    with pytest.warns(UserWarning, match="2 of 4 masks are empty: nothing stands out from noise in their images"):
+        out = own_images.segment(folder, tmp_path / "out", **SMALL)
+    rows = {row["image"]: row for row in json.loads((out / "report.json").read_text())["images"]}
+    assert {name for name, row in rows.items() if row["by"] == "nothing"} == {"constant.png", "noise.png"}
+    assert {name for name, row in rows.items() if row["foreground"] == 0} == {"constant.png", "noise.png"}
+    assert "In 2 of 4 images nothing stands out from noise" in (out / "report.html").read_text()
 
 
 def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, tmp_path):
@@ -112,7 +125,7 @@ def test_a_single_image_is_enough_and_an_empty_folder_may_be_written_to(folder, 
     out.mkdir()
     own_images.segment(folder, out, **SMALL)
     assert iio.imread(out / "masks" / "cell.0.png").shape == (32, 32)
-    assert weights.load(out / "model.safetensors")[1].batch == 1
+    assert weights.load(out / "model.safetensors").config.batch == 1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +150,8 @@ def same_stem(folder):
 
 
 def constant(folder):
-    iio.imwrite(folder / "d.png", np.full((32, 48), 7, np.uint8))
+    for path in folder.iterdir():
+        iio.imwrite(path, np.full((32, 48), 7, np.uint8))
 
 
 def truncated(folder):
@@ -152,7 +166,7 @@ def floating(folder):
     ("spoil", "message"),
     [
         (same_stem, r"cell.1.png and cell.1.tif share a stem, that is one name: rename or remove one"),
-        (constant, r"d.png is constant: .* remove it"),
+        (constant, r"every image of .* is constant: there is nothing to segment"),
         (truncated, r"d.png cannot be read as an image"),
         (floating, r"d.tif holds float32 pixels, expected 8- or 16-bit"),
     ],
@@ -207,7 +221,7 @@ def test_the_command_line_says_in_one_line_what_it_did_or_what_is_wrong(folder, 
     out = tmp_path / "out"
     main(["segment", str(folder), str(out), "--epochs", "2", "--width", "4", "--seed", "5"])
     assert capsys.readouterr().out == f"{out}: masks, scores, overlays, model and report written\n"
-    config = weights.load(out / "model.safetensors")[1]
+    config = weights.load(out / "model.safetensors").config
     assert config == preset("improved", epochs=2, width=4, seed=5, lr=0.1, batch=3, crop_px=128)
     for taken, message in ((folder, "exists and is not empty"), (tmp_path / "absent", "there is no folder")):
         first, second = (folder, taken) if taken == folder else (taken, tmp_path / "other")

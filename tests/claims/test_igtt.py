@@ -26,7 +26,7 @@ TABLE = {
 OUTCOMES = {"upright_iGTT", "upright_iGTT+", "alive_iGTT", "alive_iGTT+"}
 AIMS = {
     *(f"plus_above_{name}" for name in ("never", "start", "otsu_smoothed", "agt_smoothed", "agt_oracle")),
-    *("plus_within", "plus_steady", "upright_above_all", *OUTCOMES),
+    *("plus_harmless", "plus_gains", "plus_within", "plus_steady", "upright_above_all", *OUTCOMES),
 }
 
 

@@ -20,6 +20,7 @@ def test_presets_differ_where_paper_and_official_code_do():
         "square": (False, True),
         "clamp": (False, True),
         "iou_power": (1, 2),
+        "loss": ("dmi+iou", "bce"),  # its default
         "invert_majority": (False, True),
     }
     stated = ("thresholds", "radius_px", "keep", "start", "refresh", "threshold", "loss", "dmi_floor", "orientation")

@@ -14,8 +14,8 @@ from metalib.unsupervised import igtt, pseudo_labels
 from metalib.unsupervised.config import OPTIONS, PRESETS, preset
 
 
-def state(network):
-    return {name: value.clone() for name, value in network.state_dict().items()}
+def state(model):
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
 
 
 def same(first, second):
@@ -31,9 +31,11 @@ def test_a_run_is_finite_and_fixed_by_its_seed_whatever_is_known_of_the_truth(na
     assert same(state(first), state(again))
     assert history.loss == blind.loss
     assert not same(state(first), state(igtt.fit(IMAGES, replace(config, seed=1))[0]))
-    assert not first.training
+    assert not first.network.training
     assert len(history.loss) == 2 * 2
-    of_labels = {"epoch", "foreground", "positive", "threshold", "correlation"}
+    of_labels = {"epoch", "foreground", "positive", "threshold", "correlation"} | (
+        {"saved"} if name == "improved" else set()
+    )
     assert history.labels.keys() == of_labels | {"dice", "precision"}
     assert blind.labels.keys() == of_labels
     expected = [0, 1] if name == "improved" else [0, 1, 2]
@@ -49,7 +51,7 @@ def test_a_run_is_finite_and_fixed_by_its_seed_whatever_is_known_of_the_truth(na
 def test_the_seed_fixes_the_fresh_weights():
     options = dict(**SMALL, lr=0.0, orientation="none")
     first, other = (igtt.fit(IMAGES, preset("improved", **options, seed=seed))[0] for seed in (0, 1))
-    assert not torch.equal(first.head.weight, other.head.weight)
+    assert not torch.equal(first.network.head.weight, other.network.head.weight)
 
 
 def test_training_leaves_images_and_the_global_generators_alone():
@@ -97,18 +99,29 @@ def test_labels_of_a_step_are_those_of_the_probabilities_before_it(steps, refres
         assert step["share"] == pytest.approx(refreshes[1][5][batch].mean())
 
 
+@pytest.mark.parametrize(("refresh", "number"), [("pass", 0), ("lagged", 1)])
+def test_labels_of_a_pass_are_those_of_the_network_before_the_epoch_or_before_the_last(refreshes, refresh, number):
+    options = {**SMALL, "lr_step_epochs": 9}
+    after_one = igtt.predict(igtt.fit(IMAGES, preset("paper", **{**options, "epochs": 1}))[0], IMAGES)
+    refreshes.clear()
+    igtt.fit(IMAGES, preset("paper", **{**options, "epochs": 3}, refresh=refresh))
+    maps = [of for _, of, _, _, _, _ in refreshes]
+    assert len(maps) == 2
+    np.testing.assert_allclose(maps[number], after_one, atol=1e-6)
+
+
 def test_black_labels_alone_change_no_weight():
     options = dict(**{**SMALL, "epochs": 1}, bootstrap_epochs=0, weight_decay=0.0, lr=10.0)
-    network, history = igtt.fit(IMAGES, preset("paper", **options))
+    model, history = igtt.fit(IMAGES, preset("paper", **options))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         fresh = models.build("unet", 1, 2, 4)
-    for name, value in state(network).items():
+    for name, value in state(model).items():
         if "running" not in name and "num_batches" not in name:
             assert torch.equal(value, fresh.state_dict()[name]), name
     assert history.loss == pytest.approx([1 - np.log(1e-3)] * 2)
     bootstrapped, _ = igtt.fit(IMAGES, preset("paper", **{**options, "lr": 0.05, "bootstrap_epochs": 1}))
-    assert not torch.equal(bootstrapped.head.weight, fresh.head.weight)
+    assert not torch.equal(bootstrapped.network.head.weight, fresh.head.weight)
 
 
 def test_the_first_epochs_are_those_of_cross_entropy(steps):
@@ -175,12 +188,12 @@ def test_a_network_that_finds_dark_pixels_is_put_right(monkeypatch, refreshes, o
     monkeypatch.setattr(models, "build", lambda *_: Brightness(-1.0))
     options = {**SMALL, "lr": 0.0, "hold": 0.0, "threshold": "otsu"}
     config = preset("improved", **options, orientation=orientation, refresh=refresh)
-    network, history = igtt.fit(IMAGES, config, clean=MASKS)
-    assert network.head.weight.item() == (1 if orientation == "set" else -1)
+    model, history = igtt.fit(IMAGES, config, clean=MASKS)
+    assert model.network.head.weight.item() == (1 if orientation == "set" else -1)
     if refresh == "pass":
         # What was found, before it was put right; the labels are those after that.
         assert history.labels["correlation"][1] == pytest.approx(-1, abs=0.1)
-        assert np.corrcoef(refreshes[1][1].ravel(), IMAGES.ravel())[0, 1] * network.head.weight.item() > 0.8
+        assert np.corrcoef(refreshes[1][1].ravel(), IMAGES.ravel())[0, 1] * model.network.head.weight.item() > 0.8
         assert (history.labels["dice"][1] > 0.8) == (orientation == "set")
     else:
         assert history.labels["epoch"] == [0]
@@ -287,44 +300,44 @@ def trained():
 
 
 def test_bright_discs_are_found(trained):
-    network, _, _ = trained
+    model, _, _ = trained
     images, truth = bright_discs(8, seed=1)
-    found = igtt.predict(network, images) > 0.5
+    found = igtt.predict(model, images) > 0.5
     assert 2 * (found & (truth == 1)).sum() / (found.sum() + truth.sum()) > 0.85
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 32, 32), (3, 1, 19, 45), (1, 1, 7, 70)])
 def test_images_of_any_size_get_scores(trained, shape, rng):
-    network, images = trained[0], rng.random(shape, dtype=np.float32)
-    scores = igtt.predict(network, images, batch=2)
+    model, images = trained[0], rng.random(shape, dtype=np.float32)
+    scores = igtt.predict(model, images, batch=2)
     assert (scores.shape, scores.dtype) == ((shape[0], *shape[2:]), np.float32)
     assert (scores >= 0).all()
     assert (scores <= 1).all()
-    np.testing.assert_allclose(igtt.predict(network, 5 * images + 3), scores, atol=0.02)  # light does not matter
+    np.testing.assert_allclose(igtt.predict(model, 5 * images + 3), scores, atol=0.02)  # light does not matter
 
 
 def test_sides_are_filled_up_with_the_pixels_of_the_border(trained, rng):
-    network, images = trained[0], standardise.standardise(rng.random((2, 1, 19, 45), dtype=np.float32), range(2))
+    model, images = trained[0], standardise.standardise(rng.random((2, 1, 19, 45), dtype=np.float32), range(2))
     padded = torch.from_numpy(np.pad(images, ((0, 0), (0, 0), (0, 13), (0, 3)), mode="edge"))
     with torch.inference_mode(), engine.autocast(torch.device("cpu")):
-        expected = network(padded).float().sigmoid()[:, 0, :19, :45]
-    np.testing.assert_allclose(igtt.predict(network, images), expected, atol=0.02)
+        expected = model.network(padded).float().sigmoid()[:, 0, :19, :45]
+    np.testing.assert_allclose(igtt.predict(model._replace(choice=None), images), expected, atol=0.02)
 
 
 def test_training_takes_sides_that_are_no_multiple_of_the_stride():
-    network, history = igtt.fit(IMAGES[..., :30, :21], preset("improved", **SMALL))
+    model, history = igtt.fit(IMAGES[..., :30, :21], preset("improved", **SMALL))
     assert np.isfinite(history.loss).all()
-    assert igtt.predict(network, IMAGES[..., :30, :21]).shape == (8, 30, 21)
+    assert igtt.predict(model, IMAGES[..., :30, :21]).shape == (8, 30, 21)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("floor", [0.0, 1e-3])
 def test_pure_noise_is_no_error(name, floor, rng):
     images = rng.normal(size=(4, 1, 32, 32)).astype(np.float32)
-    network, history = igtt.fit(images, preset(name, **{**SMALL, "epochs": 4}, dmi_floor=floor))
-    assert all(torch.isfinite(value).all() for value in state(network).values())
+    model, history = igtt.fit(images, preset(name, **{**SMALL, "epochs": 4}, dmi_floor=floor))
+    assert all(torch.isfinite(value).all() for value in state(model).values())
     assert np.isfinite(history.loss).all()
-    assert np.isfinite(igtt.predict(network, images)).all()
+    assert np.isfinite(igtt.predict(model, images)).all()
 
 
 def test_a_loss_that_is_not_finite_is_named():

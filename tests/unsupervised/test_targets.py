@@ -79,7 +79,7 @@ def test_otsu_copes_with_probabilities_that_hardly_differ():
 
 
 def run_of(images=IMAGES, **changes):
-    config = preset("improved", **{**SMALL, **changes})
+    config = preset("improved", **{**SMALL, "start": "evidence", "accept": "all", **changes})
     return targets.RunLabels(standardise.standardise_grey(images), config)
 
 

@@ -20,15 +20,19 @@ def trained():
 
 
 def test_a_network_survives_its_file(trained, tmp_path):
-    network, _, config = trained
+    model, _, config = trained
     path = tmp_path / "folder" / "network.safetensors"
-    weights.save(network, config, path)
-    loaded, same_config = weights.load(path)
-    assert same_config == config
-    assert not loaded.training
-    np.testing.assert_allclose(igtt.predict(loaded, IMAGES), igtt.predict(network, IMAGES), atol=1e-6)
-    trained_state = network.state_dict()
-    assert all(torch.equal(value, trained_state[name]) for name, value in loaded.state_dict().items())
+    weights.save(model, path)
+    loaded = weights.load(path)
+    assert loaded.config == config
+    assert loaded.choice == model.choice is not None
+    assert not loaded.network.training
+    np.testing.assert_allclose(igtt.predict(loaded, IMAGES), igtt.predict(model, IMAGES), atol=1e-6)
+    trained_state = model.network.state_dict()
+    assert all(torch.equal(value, trained_state[name]) for name, value in loaded.network.state_dict().items())
+    plain = model._replace(choice=None)
+    weights.save(plain, path)
+    assert weights.load(path).choice is None
     assert path.read_bytes()[8:9] == b"{"  # JSON and numbers
 
 
@@ -46,7 +50,7 @@ def test_files_of_others_are_named(tmp_path, trained):
         with pytest.raises(ValueError, match="is no safetensors file"):
             weights.load(path)
     assert not (tmp_path / "sprung").exists()
-    torch.save(trained[0].state_dict(), path)
+    torch.save(trained[0].network.state_dict(), path)
     with pytest.raises(ValueError, match="is no safetensors file"):
         weights.load(path)
     save_file({"weight": torch.zeros(3)}, path)
