@@ -22,8 +22,10 @@ LEVELS_PX = 8.0  # standard deviation of the Gaussian window within which a leve
 # These two are chosen on 24 training images of each of six sets, as they are and in seven degradations.
 OUTLINE_NATS = 0.5  # that a pixel of outline costs
 MORE = 0.06  # a single threshold has to save by so much more than the majority of them
-# Of local contrast, in a large image: 0.26 at most in shot noise of three photons a pixel, 0.38 in the palest image with objects.
-LEAST_SKEW = 0.3
+# Noise has a skewness and a kurtosis of local contrast near 0, shot noise of ten photons a pixel a skewness of up to 0.15. Bright
+# objects give it a skewness, from 0.38 on in images that this was developed on, or are so dense that it is flat.
+LEAST_SKEW, LEAST_FLATNESS = 0.2, 0.1
+LEAST_DARK = 0.5  # minus the skewness from which on objects are taken for dark ones
 FINE_PX, WIDE_PX = 1.0, 10.0  # standard deviations of the Gaussians whose difference is local contrast
 APART_PX = 2.0  # outlines of two masks that are no further from each other are the same
 SURE = 0.05  # one-sided, over images
@@ -46,12 +48,13 @@ class Base(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Whether a network's masks are used in images like those of its training, and why.
+    """Whether a network's masks are used in images like those of its training, and why; and whether any are.
 
-    added, dropped: slope of the brightness, in standard deviations of an image per pixel, across outlines that the network alone
+    noise: nothing stands out in the images of the training, so that all masks are empty. added, dropped: slope of the brightness, in standard deviations of an image per pixel, across outlines that the network alone
     has and that the best threshold alone has; low, high: 90% interval of their difference over images (None of a single one).
     """
 
+    noise: bool
     network: bool
     added: float
     dropped: float
@@ -67,8 +70,8 @@ def base_scores(images):
 def base(images):
     """The `Base` of z-scored images (N, H, W)."""
     images = images.astype(np.float64)
-    found = _thresholded(images)
-    every = [_saved(image, _at(found, at)) for at, image in enumerate(images)]
+    found, noise = _thresholded(images), is_noise(images)
+    every = [{} if noise else _saved(image, _at(found, at)) for at, image in enumerate(images)]
     names = [_best(of) for of in every]
     scores = np.stack([found.get(name, found[PLAIN])[at] * (name != NOTHING) for at, name in enumerate(names)])
     return Base(names, scores, np.array([of.get(name, 0.0) for of, name in zip(every, names, strict=True)]))
@@ -79,14 +82,14 @@ def choice(of, images, scores):
     parts = np.array([_outlines(*each) for each in zip(images, of.scores > 0.5, scores > 0.5, strict=True)])
     parts = parts[np.array(of.names) != NOTHING]
     if len(parts) < 2:
-        return Choice(False, *(_slopes(parts.T) if len(parts) else (0.0, 0.0)), None, None)
+        return Choice(len(parts) == 0, False, *(_slopes(parts.T) if len(parts) else (0.0, 0.0)), None, None)
     seen = stats.bootstrap(
         (np.arange(len(parts)),),
         lambda places: np.subtract(*_slopes(parts[places].T)),
         **dict(n_resamples=999, vectorized=False, confidence_level=1 - 2 * SURE, method="percentile", rng=0),
     )
     low, high = map(float, seen.confidence_interval)
-    return Choice(low > 0, *_slopes(parts.T), low, high)
+    return Choice(False, low > 0, *_slopes(parts.T), low, high)
 
 
 def chosen(image, scores, how):
@@ -96,7 +99,7 @@ def chosen(image, scores, how):
     """
     image = z_score(image.astype(np.float64))
     found = _at(_thresholded(image[None]), 0)
-    name = _best(_saved(image, found))
+    name = NOTHING if how.noise else _best(_saved(image, found))
     if how.network and name != NOTHING and saving(image, scores > 0.5) > 0:
         return scores, NETWORK
     return (np.zeros(image.shape, np.float32) if name == NOTHING else found[name]), name
@@ -125,16 +128,26 @@ def residual(image, mask):
     return image - np.where(mask, inside / (share + _SHRINK), (whole - inside) / (1 - share + _SHRINK))
 
 
-def contrast_skew(image):
-    """Skewness of the local contrast of an image (H, W): above 0 for bright structures, below for dark ones, 0 for noise."""
+def is_noise(images):
+    """Whether the local contrast of images (N, H, W) is that of noise, as far as so many pixels can tell."""
+    skew, kurtosis = np.mean([contrast_shape(image) for image in images], axis=0)
+    spread = (6 * 4 * np.pi * FINE_PX**2 / images.size) ** 0.5  # of a skewness; a pixel in 4 pi sigma^2 is independent
+    return bool(skew < LEAST_SKEW - 2 * spread and kurtosis > -LEAST_FLATNESS - 4 * spread)
+
+
+def contrast_shape(image):
+    """Skewness of the local contrast of an image (H, W), above 0 for bright structures and below for dark ones; and its
+    kurtosis, below 0 where they are as many as what is between them. Both are 0 for Gaussian noise."""
     contrast = ndi.gaussian_filter(image, FINE_PX) - ndi.gaussian_filter(image, WIDE_PX)
-    return float(stats.skew(contrast, axis=None)) if np.ptp(contrast) > 0 else 0.0
+    if np.ptp(contrast) == 0:
+        return 0.0, 0.0
+    return float(stats.skew(contrast, axis=None)), float(stats.kurtosis(contrast, axis=None))
 
 
 def check_bright(images):
     """ValueError where most of the z-scored images (N, H, W) have dark structures on bright ground."""
-    skew = float(np.median([contrast_skew(image) for image in images]))
-    if skew <= -LEAST_SKEW:
+    skew = float(np.median([contrast_shape(image)[0] for image in images]))
+    if skew <= -LEAST_DARK:
         raise ValueError(
             f"objects look darker than the ground (the local contrast is skewed by {skew:.1f}): ask for dark objects by "
             "objects='dark' (--objects dark), or insist on bright ones by objects='bright'"
@@ -149,8 +162,7 @@ def _thresholded(images):
 
 def _saved(image, found):
     """What each of {threshold: scores (H, W)} saves in an image, {} where it has nothing to be found."""
-    spread = (6 * 4 * np.pi * FINE_PX**2 / image.size) ** 0.5  # of a skewness; a pixel in 4 pi sigma^2 is independent
-    if contrast_skew(image) < LEAST_SKEW - 2 * spread:
+    if is_noise(image[None]):
         return {}
     return {name: saving(image, scores > 0.5) for name, scores in found.items()}
 

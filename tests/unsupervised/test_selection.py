@@ -10,7 +10,7 @@ from metalib.data.standardise import z_score
 from metalib.unsupervised import selection
 from metalib.unsupervised.selection import Base, Choice
 
-ALWAYS = Choice(True, 0.3, 0.1, 0.1, 0.3)
+ALWAYS = Choice(False, True, 0.3, 0.1, 0.1, 0.3)
 
 
 def discs(count=4, size=96, noise=0.1):
@@ -76,19 +76,32 @@ def test_noise_has_nothing_to_be_found_and_whatever_a_network_shows_is_not_used(
     if ground == "sloping":
         images = images + np.linspace(0, 5, 256)
     if ground == "shot":
-        images = ndi.gaussian_filter(rng.poisson(5, images.shape).astype(float), (0, sigma_px, sigma_px))
+        photons = rng.poisson(10, images.shape).astype(float)
+        images = np.stack([z_score(of) for of in ndi.gaussian_filter(photons, (0, sigma_px, sigma_px))])
+    found = selection.base(images)
+    assert set(found.names) == {selection.NOTHING}
+    how = selection.choice(found, images, rng.random(images.shape))
     for image in images:
-        scores, whose = selection.chosen(image, rng.random(image.shape), ALWAYS)
-        assert (whose, scores.max()) == (selection.NOTHING, 0)
+        for given in (how, ALWAYS) if ground != "shot" else (how,):  # of one image alone shot noise is not always told
+            scores, whose = selection.chosen(image, rng.random(image.shape), given)
+            assert (whose, scores.max()) == (selection.NOTHING, 0)
+
+
+@pytest.mark.parametrize("darken", [lambda image: image, lambda image: (image - image.min()) ** 0.5])
+def test_structures_that_fill_half_of_an_image_are_no_noise_though_they_have_no_skew(darken, rng):
+    field = ndi.gaussian_filter(rng.normal(size=(4, 128, 128)), (0, 3, 3))
+    images = np.stack([z_score(darken(4.0 * (of > 0) + rng.normal(size=of.shape))) for of in field])
+    assert abs(np.mean([selection.contrast_shape(image)[0] for image in images])) < selection.LEAST_SKEW
+    assert not selection.is_noise(images)
 
 
 @pytest.mark.parametrize("name", ["er-like", "mito-like", "nuc-like"])
 def test_the_skew_of_local_contrast_tells_bright_structures_from_dark_ones_and_none(name):
     for image in datasets.load(name, "val", limit=6).images[:, 0].astype(np.float64):
-        found = selection.contrast_skew(image)
-        assert found > selection.LEAST_SKEW
-        assert selection.contrast_skew(1 - image) == pytest.approx(-found, rel=1e-3)
-    assert selection.contrast_skew(np.full((32, 32), 0.3)) == 0
+        found = selection.contrast_shape(image)[0]
+        assert found > selection.LEAST_DARK
+        assert selection.contrast_shape(1 - image)[0] == pytest.approx(-found, rel=1e-3)
+    assert selection.contrast_shape(np.full((32, 32), 0.3)) == (0, 0)
 
 
 def test_the_base_is_of_each_image_and_black_where_there_is_nothing(rng):
@@ -167,7 +180,8 @@ def test_one_image_is_not_enough_and_images_without_anything_do_not_count():
     assert one.added > one.dropped
     of = as_base(dim, ["Otsu"] + [selection.NOTHING] * 5)
     assert selection.choice(of, images, bright.astype(float)) == one
-    assert selection.choice(as_base(dim, [selection.NOTHING] * 6), images, bright.astype(float)).network is False
+    none = selection.choice(as_base(dim, [selection.NOTHING] * 6), images, bright.astype(float))
+    assert (none.noise, none.network) == (True, False)
 
 
 def test_masks_of_an_admitted_network_are_taken_where_they_say_anything():
