@@ -15,7 +15,8 @@ from metalib.unsupervised import config as configs
 
 @dataclass
 class MethodHistory:
-    """What a method reached: `test`, {metric of `metrics.evaluate`: [value]}; `labels`, those of `igtt.History`, or empty.
+    """What a method reached: `test`, {metric of `metrics.evaluate`: [value]}; `labels`, those of `igtt.History`, or empty, and
+    what a choice between a network and thresholds rests on (`selection.Choice`), with the test Dice of both.
 
     example: class ids (H, W) of the first test image; seconds: wall time.
     """
@@ -60,7 +61,19 @@ def _ac(learned, test, seed, device, **options):
 def _igtt(learned, test, seed, device, preset, **changes):
     config = configs.preset(preset, seed=seed, **changes)
     model, history = igtt.fit(learned.images, config, clean=learned.labels, device=device)
-    return igtt.predict(model, test.images), history.labels
+    account = _account(model, test) if model.choice else {}
+    return igtt.predict(model, test.images), history.labels | account
+
+
+def _account(model, test):
+    """The `selection.Choice` of a model, and the Dice on test images of its network alone and of the best thresholds."""
+    images = igtt.standardised(test.images, model.config)
+    compared = {
+        "network": igtt.predict(model._replace(choice=None), test.images),
+        "base": selection.base_scores(images),
+    }
+    dice = {f"dice_{name}": metrics.evaluate(scores, test.labels)["dice_half"] for name, scores in compared.items()}
+    return {name: [value] for name, value in (model.choice._asdict() | dice).items()}
 
 
 METHODS = {name: _images_alone(method) for name, method in thresholds.METHODS.items()} | {

@@ -9,7 +9,7 @@ from small_runs import SMALL, method
 
 from metalib.data import datasets
 from metalib.networks import metrics
-from metalib.unsupervised import methods
+from metalib.unsupervised import methods, selection
 from metalib.unsupervised.config import MethodConfig
 
 LEARN = tuple(SMALL)
@@ -36,6 +36,20 @@ def test_every_method_gives_a_mask_and_its_metrics(name):
     assert history.seconds > 0
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_igtt_tells_what_its_choice_rests_on_and_what_it_chose_from(used, monkeypatch):
+    """Of a network that is used the Dice is the network's, else that of the best thresholds."""
+    choice = selection.Choice(False, used, 0.3, 0.2, 0.05, 0.15)
+    monkeypatch.setattr(selection, "is_noise", lambda _: False)
+    monkeypatch.setattr(selection, "saving", lambda *_: 1.0)
+    monkeypatch.setattr(selection, "choice", lambda *_: choice)
+    history = methods.run(method("igtt"))
+    told = history.labels
+    assert [told[name] for name in choice._fields] == [[value] for value in choice]
+    assert history.test["dice_half"] == told["dice_network" if used else "dice_base"]
+    assert told["dice_network"] != told["dice_base"]
+
+
 @pytest.mark.parametrize("name", LEARN)
 def test_a_seed_fixes_what_learns(name):
     plain = dict(accept="all") if name == "igtt" else {}  # else the masks may be those of a threshold
@@ -55,6 +69,7 @@ def test_only_an_oracle_depends_on_labels(name, monkeypatch):
     scores, evaluate, load = [], metrics.evaluate, datasets.load
     monkeypatch.setattr(metrics, "evaluate", lambda given, labels: scores.append(given) or evaluate(given, labels))
     methods.run(method(name))
+    first = scores.pop()  # the last that was measured
 
     def corrupted(*args, **choices):
         data = load(*args, **choices)
@@ -62,8 +77,8 @@ def test_only_an_oracle_depends_on_labels(name, monkeypatch):
 
     monkeypatch.setattr(datasets, "load", corrupted)
     history = methods.run(method(name))
-    assert np.array_equal(*scores) == (name != "adaptive_gaussian_oracle")
-    assert history.example == (scores[1][0] > 0.5).tolist()
+    assert np.array_equal(first, scores[-1]) == (name != "adaptive_gaussian_oracle")
+    assert history.example == (scores[-1][0] > 0.5).tolist()
 
 
 @pytest.mark.parametrize("name", methods.METHODS)
