@@ -21,7 +21,8 @@ IMAGES, SIZE, BATCH = 64, 256, 4
 def main():
     images = datasets.load("er-like", "train", size=SIZE, limit=IMAGES).images
     network = models.build("unet", width=16).to(memory_format=torch.channels_last)
-    maps, standard = igtt.predict(network, images), standardise.standardise_grey(images)
+    standard = standardise.standardise_grey(images)
+    maps = engine.probabilities(network, standard, torch.device("cpu"), fill=True)
     seconds = {}
     for name in ("paper", "improved"):
         config = preset(name, width=16, batch=BATCH, epochs=2)

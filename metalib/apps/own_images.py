@@ -17,6 +17,7 @@ import numpy as np
 from metalib import _checks, _files, _provenance
 from metalib.apps import segment_report, supervised, tiles
 from metalib.data import image_files, unsplit
+from metalib.diagnosis import examination, wording
 from metalib.networks import augmentation, metrics
 from metalib.noise import recipes
 from metalib.unsupervised import igtt, selection, weights
@@ -42,6 +43,7 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     """
     out, method = Path(out), check(out, masks=masks, method=method, recipe=recipe)
     found = unsplit.read_images(images, masks)
+    labels = _examined(found) if method == "supervised" else ""
     model, history = _trained(found, method, recipe, changes)
     weights.save(model, out / "model.safetensors")
     rows, shown, simpler = [], [], _simpler(model.config)
@@ -53,6 +55,7 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
     report = {
         "method": method,
         "recipe": recipe,
+        "labels": labels,
         "config": asdict(model.config),
         "provenance": _provenance.environment(),
     }
@@ -109,6 +112,23 @@ def _trained(found, method, recipe, changes):
     config = _configured(images.shape, method, changes)
     model, history = igtt.fit(images[:, None], config, progress=True)
     return model, asdict(history)
+
+
+def _examined(found):
+    """What masks look like to `diagnosis.diagnose`, in a sentence, with a warning where that is not clean.
+
+    "" where they cannot be examined: masks of several sizes, or too few.
+    """
+    if len(set(found.shapes)) > 1:
+        return ""
+    try:
+        seen = examination.diagnose(found.masks)
+    except ValueError:  # it asks for more masks than a training needs
+        return ""
+    told = f"The masks look {seen.kind}. {wording.advice(seen)}"
+    if seen.kind != "clean":
+        warnings.warn(told, stacklevel=3)
+    return told
 
 
 def _warn(rows):

@@ -4,6 +4,8 @@ from metalib import _files
 from metalib.claims import tables
 from metalib.runs import records, results, run_files, table3
 
+# Sets beside the default ones of notebook 07, and their titles.
+_SETS = {"nuc-like": "synthetic nuclei", "er_tiles": "real ER", "mito_tiles": "real mitochondria", "nuc": "real nuclei"}
 STUDY = "runs.study.jsonl"  # in the figures folder
 PATH, RESULTS = _files.ROOT / "README.md", _files.ROOT / "RESULTS.md"
 # What a newcomer wants to know: notebook and id of the statement behind it, and plain words, a line each.
@@ -47,7 +49,7 @@ def between(text, name, part):
 def pages(rows):
     """The computed parts of each page: {path: {name: part}}."""
     return {
-        PATH: {"headlines": headlines(rows), "study": _study()},
+        PATH: {"headlines": headlines(rows), "sets": table3.sets(_by_set()), "study": _study()},
         RESULTS: {"verdicts": tables.markdown(rows), "table 3": _table_3()},
     }
 
@@ -99,12 +101,19 @@ def _cells(row):
 
 
 def _table_3():
-    """On the drawn sets and, where they were measured, on real nuclei."""
-    shown = {"": {"er-like": "", "mito-like": "mito-like"}}
-    if (_files.committed_folder() / "07_igtt.nuc.json").is_file():
-        shown["nuc"] = {"nuc (real nuclei)": ""}
-    found = {data: results.page("07_igtt", "quick", data, "record").results() for data in shown}
-    return "\n\n".join(table3.markdown(found[data], prefixes) for data, prefixes in shown.items())
+    """On every set that was measured."""
+    return "\n\n".join(table3.markdown(of, {title: ""}) for title, of in _by_set().items())
+
+
+def _by_set():
+    """The results of notebook 07 in the quick profile, by title of the data set: those of the default, and of other records."""
+    default = results.page("07_igtt", "quick", "", "record").results()
+    others = {
+        data: title for data, title in _SETS.items() if (_files.committed_folder() / f"07_igtt.{data}.json").is_file()
+    }
+    return {"synthetic ER": default, "synthetic mitochondria": default.of("mito-like")} | {
+        title: results.page("07_igtt", "quick", data, "record").results() for data, title in others.items()
+    }
 
 
 def renew():

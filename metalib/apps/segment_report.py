@@ -7,6 +7,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 from skimage.segmentation import mark_boundaries
 
 from metalib import _files
@@ -54,7 +55,15 @@ def page(found, scores, thresholds, rows, report):
         figure.savefig(picture, format="png")
     files = ("masks: PNG, 0 and 255", "scores: TIFF in [0, 1], foreground above 0.5", "overlays: outlines on the image")
     told = " ".join(
-        filter(None, (TOLD[report["method"]].format(**report), _account(report["choice"], rows), _summary(rows)))
+        filter(
+            None,
+            (
+                TOLD[report["method"]].format(**report),
+                report["labels"],
+                _account(report["choice"], rows),
+                _summary(rows),
+            ),
+        )
     )
     return pages.page(
         f"Segmentation of {len(rows)} images",
@@ -99,8 +108,16 @@ def _summary(rows):
     if not measured:
         return "Without masks nothing says how good this is: look at the outlines."
     where = f"{'held-out ' * measured[0]['held_out']}image{'s' * (len(measured) > 1)}"
-    means = (f"{name} {np.mean([row['dice'][name] for row in measured]):.3f}" for name in measured[0]["dice"])
+    means = (f"{name} {_mean([row['dice'][name] for row in measured])}" for name in measured[0]["dice"])
     return f"Mean Dice over {len(measured)} {where}: {', '.join(means)}."
+
+
+def _mean(values):
+    """A mean as text, with its 95% interval by Student's t where there are enough values for one."""
+    if len(values) < 3 or np.ptp(values) == 0:
+        return f"{np.mean(values):.3f}"
+    low, high = np.clip(stats.ttest_1samp(values, 0).confidence_interval(), 0, 1)
+    return f"{np.mean(values):.3f} (95% interval {low:.3f} to {high:.3f})"
 
 
 def _table(rows, about):

@@ -6,12 +6,14 @@ such runs has Dice in two heaps, where Student's bounds at 5% are wrong in 21% o
 """
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 
 from metalib.claims.estimates import difference
+from metalib.claims.learnability import rank_correlation
 from metalib.claims.tables import named
-from metalib.claims.verdicts import below, beyond, every, rare, similar, steady, undecided
+from metalib.claims.verdicts import below, beyond, bootstrapped, every, not_run, rare, similar, steady, undecided
 from metalib.runs.profiles import MIN_SEEDS
 from metalib.runs.results import Score
 
@@ -27,8 +29,48 @@ WITHIN_UNET, STEADY = 5, 2  # Dice points: what we aim at, below the U-Net, and 
 SIMPLE = ("initial mask", "Otsu, smoothed", "AGT, smoothed")  # what iGTT+ must never be worse than
 HARM, GAIN = 1, 3  # Dice points below each of them, and above
 RARE = 0.25  # share of runs that may go wrong
+LEAST_RUNS = 8  # that tell of themselves, below which nothing is said of them
 CHANCE = 0.5  # AUC points around 50 that tell nothing of the classes
 _METRIC = "dice_half"
+
+
+class Accounts(NamedTuple):
+    """What networks say of themselves without labels, and what is true, (runs,) each: see `selection.Choice`.
+
+    used: whether their masks are; slope, low, high: of outlines that they add less that of those that they drop, and its
+    interval; gain: Dice points on test images above the best threshold of each.
+    """
+
+    used: np.ndarray
+    slope: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    gain: np.ndarray
+
+
+def accounts(results):
+    """The `Accounts` of all runs that choose between a network and thresholds."""
+    runs = [run for run in results.runs.values() if "label_network" in run]
+    told = {
+        name: np.concatenate([run[f"label_{name}"].ravel() for run in runs]) if runs else np.empty(0)
+        for name in ("network", "added", "dropped", "low", "high", "dice_network", "dice_base")
+    }
+    gain = 100 * (told["dice_network"] - told["dice_base"])
+    return Accounts(told["network"] > 0, told["added"] - told["dropped"], told["low"], told["high"], gain)
+
+
+def account(told):
+    """Is what networks say of themselves true? Of [`Accounts`], one a data set; runs of a set share its images. Ours."""
+    used, slope, _, _, gain = map(np.concatenate, zip(*told, strict=True))
+    if len(used) < LEAST_RUNS:
+        ranked = harm = not_run(f"{len(used)} runs tell of themselves, at least {LEAST_RUNS} are needed")
+    else:
+        drawn = rank_correlation(slope, gain, np.random.default_rng(0))
+        ranked = bootstrapped(*drawn, 0, "rank correlation", len(used), f"{len(used)} runs, 0 is chance")
+        harm = rare(int((gain[used] < -HARM).sum()), int(used.sum()), RARE, "worse")
+    steeper = "the steeper the outlines that a network adds, against those that it drops, the better its masks"
+    never = f"a network that is used is more than {HARM} Dice point below the thresholds in at most {100 * RARE:.0f}% of runs"
+    return {"account_ranks": (steeper, "-", ranked), "account_harmless": (never, "-", harm)}
 
 
 def outcomes(auc):

@@ -131,6 +131,26 @@ def table(results, rows=None):
     return found.assign(**{"paper, ER": [PAPER.get(row, "") for row in found.index]})
 
 
+# What somebody with images and no masks chooses from; and how far a network that is given masks comes.
+_CHOICE = {
+    **{"Otsu": "Otsu, smoothed", "adaptive Gaussian": "AGT, smoothed", "best threshold": "initial mask"},
+    **{"iGTT, by the text": "iGTT", "iGTT+": "iGTT+", "U-Net, with masks": "unet_longer cl"},
+}
+
+
+def sets(found):
+    """A table in markdown of {title of a data set: results}: test Dice of what needs no mask, and of a U-Net with masks.
+
+    `network used`: in how many of the runs of iGTT+ its own account took the network, see `unsupervised.selection.Choice`.
+    """
+    lines = []
+    for title, results in found.items():
+        used = results.runs["iGTT+"]["label_network"].ravel()
+        cells = [_cell(results.final(run, "dice_half")) for run in _CHOICE.values()]
+        lines.append([title, *cells, f"{int(used.sum())} of {len(used)}"])
+    return records.markdown_table(["test Dice (%)", *_CHOICE, "network used"], lines)
+
+
 def _cell(values):
     return records.cell(values) if len(values) > 1 else f"{values[0]:.1f}"
 

@@ -8,6 +8,7 @@ from functools import partial
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from scipy import stats
 from skimage.segmentation import find_boundaries
 from tqdm.auto import tqdm
 
@@ -286,6 +287,28 @@ def test_masks_train_a_network_that_is_measured_on_images_it_has_not_seen(folder
     assert f"Mean Dice over 2 held-out images: U-Net {mean:.3f}, Otsu" in page
     assert "cell.3.png: 32 x 48 px, 8 bit, gray" in page
     assert own_images.segment_report.summary(out) in page
+
+
+def test_masks_that_look_wrong_are_told_before_training(folder, tmp_path):
+    fill(folder, 8, shape=(64, 64))
+    flipped, rng = tmp_path / "flipped", np.random.default_rng(0)
+    flipped.mkdir()
+    for number in range(8):
+        mask = discs(number, shape=(64, 64))[1] ^ (rng.random((64, 64)) < 0.2)
+        iio.imwrite(flipped / f"cell.{number}.png", 255 * mask.astype(np.uint8))
+    with pytest.warns(UserWarning, match="The masks look flipped"):
+        out = own_images.segment(folder, tmp_path / "out", masks=flipped, epochs=1, width=4)
+    assert "The masks look flipped" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("dice", [[0.8, 0.9, 0.7, 0.85], [0.8, 0.9], [0.8, 0.8, 0.8]])
+def test_a_mean_dice_has_its_interval_where_there_are_values_enough(dice):
+    rows = [{"dice": {"U-Net": value}, "held_out": True} for value in dice]
+    said = own_images.segment_report._summary(rows)
+    assert f"U-Net {np.mean(dice):.3f}" in said
+    half = stats.t.ppf(0.975, len(dice) - 1) * stats.sem(dice)
+    interval = f"95% interval {np.mean(dice) - half:.3f} to {min(1, np.mean(dice) + half):.3f}"
+    assert (interval in said) == (len(dice) == 4)
 
 
 @pytest.mark.parametrize("method", own_images.METHODS)

@@ -62,6 +62,37 @@ def test_three_seeds_leave_open_what_happens_rarely():
     assert open_ == OUTCOMES
 
 
+def telling(slope, gain, used):
+    """`Accounts` of runs (n,), as records hold them: one list a seed, of one value each."""
+    dropped, base = np.full((len(slope), 1), 0.2), np.full((len(slope), 1), 0.7)
+    column = {name: np.reshape(of, (-1, 1)) for name, of in (("slope", slope), ("gain", gain), ("used", used))}
+    told = dict(network=1.0 * column["used"], added=dropped + column["slope"], dropped=dropped, dice_base=base)
+    told |= dict(low=column["slope"] - 0.01, high=column["slope"] + 0.01, dice_network=base + column["gain"] / 100)
+    made = world()
+    made.runs["iGTT+"] |= {f"label_{name}": of for name, of in told.items()}
+    return igtt.accounts(made)
+
+
+def test_an_account_is_that_of_the_runs_that_tell_of_themselves():
+    found = telling([0.1, -0.1, 0.0], [5, -3, 1], [True, False, False])
+    np.testing.assert_array_equal(found.used, [True, False, False])
+    np.testing.assert_allclose(found.slope, [0.1, -0.1, 0.0], atol=1e-12)
+    np.testing.assert_allclose(found.gain, [5, -3, 1])
+    np.testing.assert_allclose(found.high - found.low, 0.02)
+    assert igtt.accounts(world()).used.size == 0
+    assert set(decided(igtt.account([igtt.accounts(world())])).values()) == {"not run"}
+
+
+def test_an_account_is_true_where_steep_outlines_are_better_and_used_networks_do_no_harm(rng):
+    slope = np.linspace(-0.1, 0.1, 24)
+    true = [telling(slope[half::2], 100 * slope[half::2], slope[half::2] > 0) for half in (0, 1)]
+    assert decided(igtt.account(true)) == {"account_ranks": "holds", "account_harmless": "holds"}
+    false = [telling(slope, -100 * slope, slope > 0)]
+    assert decided(igtt.account(false)) == {"account_ranks": "fails", "account_harmless": "fails"}
+    chance = [telling(slope, rng.permutation(slope), slope > 0)]
+    assert decided(igtt.account(chance))["account_ranks"] == "undecided"
+
+
 AGAINST = [
     *((igtt.table, f"above_{row.lower()}", row, "iGTT") for row in ("Otsu", "AGT", "DFC", "AC")),
     *((igtt.table, f"plus_above_{row.lower()}", row, "iGTT+") for row in ("Otsu", "AGT", "DFC", "AC")),
