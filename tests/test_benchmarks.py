@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from benchmarks import baselines, cases, table, waits
+from benchmarks import baselines, cases, choice, table, waits
 from metalib.data import fields
 
 SMALL = replace(cases.QUICK, width=4, size=32, train=8, val=2, test=2, epochs=1)
@@ -46,6 +46,21 @@ def test_drawing_is_compared_with_fields_that_are_filtered_in_space(name, monkey
     image = rng.random((48, 64), np.float32)
     found, expected = (of.blurred(image, (1, 2), (0.5, 6)) for of in (fields, baselines))
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_choice_of_igtt_is_tried_on_every_degradation_of_a_set(capsys):
+    found = list(choice.cases({"nuc-like": 64, "no such set": 64}, count=4))
+    assert "no such set is not here" in capsys.readouterr().err
+    assert [(name, how) for name, how, *_ in found] == [("nuc-like", how) for how in choice.DEGRADED]
+    for _, how, images, masks in found:
+        assert images.shape == (4, 1, *masks.shape[1:])
+        assert masks.shape[1:] == ((32, 32) if how == "every other pixel" else (64, 64))
+    _, _, images, masks = found[0]
+    scores = choice.thresholds(images, masks)
+    assert scores["chosen"] >= max(scores.values()) - 5
+    assert choice.dice(masks, masks) == 100
+    of, used = choice.networks(images, masks, steps=2, width=4)
+    assert used or of["used"] == pytest.approx(scores["chosen"])
 
 
 def test_the_table_names_what_is_missed():
