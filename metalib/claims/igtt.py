@@ -14,6 +14,7 @@ from metalib.claims.estimates import difference
 from metalib.claims.learnability import rank_correlation
 from metalib.claims.tables import named
 from metalib.claims.verdicts import below, beyond, bootstrapped, every, not_run, rare, similar, steady, undecided
+from metalib.runs import table3
 from metalib.runs.profiles import MIN_SEEDS
 from metalib.runs.results import Score
 
@@ -49,8 +50,8 @@ class Accounts(NamedTuple):
 
 
 def accounts(results):
-    """The `Accounts` of all runs that choose between a network and thresholds."""
-    runs = [run for run in results.runs.values() if "label_network" in run]
+    """The `Accounts` of all runs of one data set that choose between a network and thresholds."""
+    runs = [run for row in table3.ROWS if "label_network" in (run := results.runs.get(row, {}))]
     told = {
         name: np.concatenate([run[f"label_{name}"].ravel() for run in runs]) if runs else np.empty(0)
         for name in ("network", "added", "dropped", "low", "high", "dice_network", "dice_base")

@@ -15,7 +15,7 @@ from metalib import _files, _provenance
 from metalib.data import datasets
 
 SCHEMA = 1
-_DICE = ("dice_half", "dice_half_image", "dice_at", "dice_at_image", "dice_best", "dice_best_image")
+_DICE = ("dice_lenient", "dice_half", "dice_half_image", "dice_at", "dice_at_image", "dice_best", "dice_best_image")
 _OTHER = ("auc", "acc_at", "threshold_best", "acc", "acc_image", "auc_image", "balanced", "balanced_image")
 _CLASSES = ("miou", "miou_inverted", "miou_decoded")
 _CURVES = ("epoch", "dice_half", "dice_at", "dice_best", "auc", *_CLASSES, "validation")  # of each test

@@ -25,7 +25,7 @@ MORE = 0.06  # a single threshold has to save by so much more than the majority 
 # Noise has a skewness and a kurtosis of local contrast near 0, shot noise of ten photons a pixel a skewness of up to 0.15. Bright
 # objects give it a skewness, from 0.38 on in images that this was developed on, or are so dense that it is flat.
 LEAST_SKEW, LEAST_FLATNESS = 0.2, 0.1
-LEAST_DARK = 0.5  # minus the skewness from which on objects are taken for dark ones
+LEAST_DARK = 0.3  # minus the skewness from which on objects are taken for dark ones
 FINE_PX, WIDE_PX = 1.0, 10.0  # standard deviations of the Gaussians whose difference is local contrast
 APART_PX = 2.0  # outlines of two masks that are no further from each other are the same
 SURE = 0.05  # one-sided, over images
@@ -132,7 +132,8 @@ def is_noise(images):
     """Whether the local contrast of images (N, H, W) is that of noise, as far as so many pixels can tell."""
     skew, kurtosis = np.mean([contrast_shape(image) for image in images], axis=0)
     spread = (6 * 4 * np.pi * FINE_PX**2 / images.size) ** 0.5  # of a skewness; a pixel in 4 pi sigma^2 is independent
-    return bool(skew < LEAST_SKEW - 2 * spread and kurtosis > -LEAST_FLATNESS - 4 * spread)
+    even = -LEAST_SKEW - 2 * spread < skew < LEAST_SKEW - 2 * spread
+    return bool(even and kurtosis > -LEAST_FLATNESS - 4 * spread)
 
 
 def contrast_shape(image):

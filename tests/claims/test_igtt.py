@@ -69,7 +69,8 @@ def telling(slope, gain, used):
     told = dict(network=1.0 * column["used"], added=dropped + column["slope"], dropped=dropped, dice_base=base)
     told |= dict(low=column["slope"] - 0.01, high=column["slope"] + 0.01, dice_network=base + column["gain"] / 100)
     made = world()
-    made.runs["iGTT+"] |= {f"label_{name}": of for name, of in told.items()}
+    for row in ("iGTT+", "mito-like iGTT+"):  # another set has an account of its own
+        made.runs[row] = made.runs["iGTT+"] | {f"label_{name}": of for name, of in told.items()}
     return igtt.accounts(made)
 
 

@@ -27,7 +27,9 @@ def test_every_method_gives_a_mask_and_its_metrics(name):
     example = np.array(history.example)
     assert example.shape == truth.shape
     assert set(np.unique(example)) <= {0, 1}
-    assert history.test.keys() == metrics.evaluate(np.zeros((1, 4, 4)), np.eye(4, dtype=np.uint8)[None]).keys()
+    of_evaluate = metrics.evaluate(np.zeros((1, 4, 4)), np.eye(4, dtype=np.uint8)[None]).keys()
+    assert history.test.keys() == of_evaluate | {"dice_lenient"}
+    assert history.test["dice_lenient"][0] >= history.test["dice_best_image"][0] - 1e-6
     assert all(len(values) == 1 and np.isfinite(values).all() for values in history.test.values())
     assert all(0 <= values[0] <= 1 for values in history.test.values())
     assert history.test["dice_half"] == [pytest.approx(f1_score(truth.ravel(), example.ravel()))]
@@ -50,6 +52,18 @@ def test_igtt_tells_what_its_choice_rests_on_and_what_it_chose_from(used, monkey
     assert told["dice_network"] != told["dice_base"]
 
 
+def test_a_lenient_dice_does_not_see_that_scores_are_inverted(rng):
+    labels = (rng.random((3, 16, 16)) < 0.3).astype(np.uint8)
+    scores = (labels * 0.2 + 0.4 + 0.3 * rng.random(labels.shape)).astype(np.float32)
+    found = methods._lenient(scores, labels)
+    assert found == pytest.approx(methods._lenient(1 - scores, labels))
+    at = [
+        [f1_score(y.ravel(), s.ravel() > t) for t in np.append(-1, np.unique(s))]
+        for s, y in zip(scores, labels, strict=True)
+    ]
+    assert found == pytest.approx(np.mean([max(of) for of in at]), abs=1e-3)
+
+
 @pytest.mark.parametrize("name", LEARN)
 def test_a_seed_fixes_what_learns(name):
     plain = dict(accept="all") if name == "igtt" else {}  # else the masks may be those of a threshold
@@ -67,6 +81,7 @@ def test_thresholds_draw_no_random_numbers(name):
 def test_only_an_oracle_depends_on_labels(name, monkeypatch):
     """Scores as a whole, not their masks alone: what is measured of them against labels that are exchanged as well."""
     scores, evaluate, load = [], metrics.evaluate, datasets.load
+    monkeypatch.setattr(methods, "_lenient", lambda *_: 0.0)  # measures single images
     monkeypatch.setattr(metrics, "evaluate", lambda given, labels: scores.append(given) or evaluate(given, labels))
     methods.run(method(name))
     first = scores.pop()  # the last that was measured

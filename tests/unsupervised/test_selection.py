@@ -95,6 +95,14 @@ def test_structures_that_fill_half_of_an_image_are_no_noise_though_they_have_no_
     assert not selection.is_noise(images)
 
 
+def test_dark_gaps_between_dense_structures_are_no_noise(rng):
+    field = ndi.gaussian_filter(rng.normal(size=(4, 128, 128)), (0, 3, 3))
+    gaps = field > np.quantile(field, 0.85)
+    images = np.stack([z_score(image) for image in rng.normal(size=gaps.shape) - 4.0 * gaps])
+    assert np.mean([selection.contrast_shape(image)[0] for image in images]) < -selection.LEAST_SKEW
+    assert not selection.is_noise(images)
+
+
 @pytest.mark.parametrize("name", ["er-like", "mito-like", "nuc-like"])
 def test_the_skew_of_local_contrast_tells_bright_structures_from_dark_ones_and_none(name):
     for image in datasets.load(name, "val", limit=6).images[:, 0].astype(np.float64):
