@@ -24,7 +24,9 @@ _HEADLINES = """
 06_meta_structure_maps lemma2 areas that can be told apart are as many as the rank (Lemma 2)
 13_full_rank decodable any noise of full rank can be decoded (Theorem 2)
 07_igtt above_otsu iGTT, by the paper's text, beats Otsu's threshold
+07_igtt above_otsu_lenient so it does where each image gets its best threshold, of P or 1 - P, as in the official code
 07_igtt plus_above_otsu iGTT+, our version, beats Otsu's threshold
+07_igtt plus_harmless iGTT+ is at most a point below the best of three thresholds
 07_igtt plus_supervised iGTT+ comes within 7.15 points of a network trained on clean masks
 """
 HEADLINES = {tuple(of): words for *of, words in (line.split(maxsplit=2) for line in _HEADLINES.strip().splitlines())}

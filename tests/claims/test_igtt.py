@@ -22,7 +22,7 @@ TABLE = {
     f"{preset}{name}"
     for preset in ("", "plus_")
     for name in ("above_otsu", "above_agt", "above_dfc", "above_ac", "ems", "supervised")
-}
+} | {"above_otsu_lenient"}
 OUTCOMES = {"upright_iGTT", "upright_iGTT+", "alive_iGTT", "alive_iGTT+"}
 AIMS = {
     *(f"plus_above_{name}" for name in ("never", "start", "otsu_smoothed", "agt_smoothed", "agt_oracle")),
@@ -34,7 +34,7 @@ def run(values, auc=90.0):
     """A run that ends at these Dice values (seeds,) and this AUC, in percent, having been elsewhere before."""
     values = np.asarray(values, dtype=float)
     last = np.stack([50 - values, values], axis=1) / 100
-    return {"dice_half": last, "auc": np.stack([values * 0, values * 0 + auc], axis=1) / 100}
+    return {"dice_half": last, "dice_lenient": last, "auc": np.stack([values * 0, values * 0 + auc], axis=1) / 100}
 
 
 def world(prefix="", seeds=SEEDS, **levels):
