@@ -1,10 +1,11 @@
 """Whose masks are used, told without labels, so that none is used that is worse than a threshold.
 
-Between thresholds decides how short they make the description of an image: two levels, each of them smooth, one inside of the
-mask and one outside, and an outline between them (minimum description length: Rissanen 1978; of regions: Leclerc 1989, Zhu and
-Yuille 1996). Between the best threshold and a network decide the outlines in which they differ: it is used if brightness rises
-more steeply across those that it adds than across those that it drops. Not of the paper, whose criterion compares P with itself
-and can only find its mean.
+Two things are asked of a mask. How short it makes the description of an image: two levels, each of them smooth, one inside of
+the mask and one outside, and an outline between them (minimum description length: Rissanen 1978; of regions: Leclerc 1989, Zhu
+and Yuille 1996). And how the outlines lie in which it differs from another mask: the better one adds outlines across which
+brightness rises more steeply than across those that it drops. A threshold takes the place of the majority of thresholds where
+both speak for it, a network that of the best threshold where the second does, over all images. Not of the paper, whose
+criterion compares P with itself and can only find its mean.
 
 Images are (N, H, W) or (H, W) float, scores (N, H, W) or (H, W) in [0, 1] with foreground above 0.5. Bright is foreground.
 """
@@ -162,10 +163,12 @@ def _thresholded(images):
 
 
 def _saved(image, found):
-    """What each of {threshold: scores (H, W)} saves in an image, {} where it has nothing to be found."""
+    """What those of {threshold: scores (H, W)} save in an image that are steeper than the majority, {} if there is nothing."""
     if is_noise(image[None]):
         return {}
-    return {name: saving(image, scores > 0.5) for name, scores in found.items()}
+    masks = {name: scores > 0.5 for name, scores in found.items()}
+    kept = [name for name, mask in masks.items() if name == PLAIN or _is_steeper(image, masks[PLAIN], mask)]
+    return {name: saving(image, masks[name]) for name in kept}
 
 
 def _best(saved):
@@ -186,6 +189,12 @@ def _outlines(image, before, after):
         )
         parts += [uphill[alone].sum(), np.hypot(*across)[alone].sum()]
     return parts
+
+
+def _is_steeper(image, before, after):
+    """Does mask `after` (H, W) add steeper outlines to mask `before` than it drops?"""
+    added, dropped = _slopes(np.array(_outlines(image, before, after))[:, None])
+    return added > dropped
 
 
 def _slopes(parts):
