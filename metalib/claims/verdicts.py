@@ -60,7 +60,7 @@ def told(value, low, high, unit):
     width = (high - low if known else 0) or abs(value) / 10
     digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if width else 1
     points = unit.endswith("points")  # a difference, of which nobody wants hundredths
-    form = f"{'+' * points}.{min(digits, 1) if points and width > 0.1 else digits}f"
+    form = f"{'+' * points}.{min(digits, 1) if points and (width > 0.1 or low == high) else digits}f"
     interval = f" [{low:{form}}, {high:{form}}]" if known else ""
     return f"{value:{form}}{interval} {unit}".rstrip()
 

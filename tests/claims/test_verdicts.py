@@ -303,6 +303,7 @@ def test_a_reason_not_to_lean_on_its_numbers_takes_a_verdict_back():
         (86.364, -np.inf, np.inf, "%", "86.4 %"),
         (1e-7, np.nan, np.nan, "", "0.0000"),
         (0.0, 0.0, 0.0, "Dice points", "+0.0 [+0.0, +0.0] Dice points"),
+        (0.5, 0.5, 0.5, "Dice points", "+0.5 [+0.5, +0.5] Dice points"),
         (1234.5, np.nan, np.nan, "steps", "1234 steps"),
         (np.nan, np.nan, np.nan, "%", ""),
         (None, None, None, "%", ""),
