@@ -109,12 +109,12 @@ def _table_3():
 
 def _by_set():
     """The results of notebook 07 in the quick profile, by title of the data set: those of the default, and of other records."""
-    default = results.page("07_igtt", "quick", "", "record").results()
+    default = results.recorded("07_igtt")
     others = {
         data: title for data, title in _SETS.items() if (_files.committed_folder() / f"07_igtt.{data}.json").is_file()
     }
     return {"synthetic ER": default, "synthetic mitochondria": default.of("mito-like")} | {
-        title: results.page("07_igtt", "quick", data, "record").results() for data, title in others.items()
+        title: results.recorded(f"07_igtt.{data}") for data, title in others.items()
     }
 
 

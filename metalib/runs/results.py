@@ -57,12 +57,9 @@ class Page:
         record; a file of runs gives what it holds of them. ValueError: a notebook on two classes, and a set of more.
         """
         if self.source == "record":
-            record = records.load(_files.committed_folder() / f"{self.stem}.json")
-        else:
-            planned = _planned(self.notebook, self.profile, self.data)
-            record = _computed(self, planned) if self.source == "train" else _gathered(self, planned)
-        arrays = {run: _arrays(of) for run, of in record["numbers"]["runs"].items()}
-        return Results(run_files.Runs(arrays, self.source), record["config"], record["provenance"], self)
+            return recorded(self.stem, self)
+        planned = _planned(self.notebook, self.profile, self.data)
+        return _of(_computed(self, planned) if self.source == "train" else _gathered(self, planned), self)
 
 
 class Score(NamedTuple):
@@ -174,6 +171,11 @@ def with_runs(notebooks):
     return [notebook for notebook in notebooks or grids.GRIDS if notebook not in grids.WITHOUT_RUNS]
 
 
+def recorded(stem, page=None):
+    """The `Results` of a committed record, whose images need not be here; FileNotFoundError where there is none."""
+    return _of(records.load(_files.committed_folder() / f"{stem}.json"), page)
+
+
 def to_file(configs, path, limit_s=None):
     """Compute runs that a file of runs does not hold and add them; the number of configurations that it holds then."""
     from metalib.runs import sweeps
@@ -184,6 +186,12 @@ def to_file(configs, path, limit_s=None):
     done = [todo[place] for place in table.index]
     run_files.add(path, done, table, {kind: of.code for kind, of in sweeps.KINDS.items()})
     return len(configs) - len(todo) + len(done)
+
+
+def _of(record, page):
+    """The `Results` of a record."""
+    arrays = {run: _arrays(of) for run, of in record["numbers"]["runs"].items()}
+    return Results(run_files.Runs(arrays, page.source if page else ""), record["config"], record["provenance"], page)
 
 
 def _arrays(run):

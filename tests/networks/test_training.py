@@ -64,11 +64,11 @@ def outcome(monkeypatch, config):
 
 
 def test_validation_is_the_best_dice_on_clean_validation_images(monkeypatch):
-    history, on_val, _ = outcome(monkeypatch, replace(TINY, recipe="rcl_flip:0.3", epochs=2))
+    history, on_val, _ = outcome(monkeypatch, replace(TINY, recipe="cl", epochs=8, lr=0.05))
     clean = datasets.load("er-like", "val", size=32, limit=4).labels
     expected = [training.metrics.evaluate(scores, clean)["dice_best"] for scores in on_val]
     assert history.test["validation"] == expected
-    assert len(set(expected)) == 2
+    assert len(set(expected)) > 1
 
 
 def test_validation_of_many_classes_is_the_miou_on_clean_validation_images(monkeypatch):
