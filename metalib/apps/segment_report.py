@@ -17,7 +17,7 @@ from metalib.unsupervised import selection
 
 OUTLINE = (1.0, 0.45, 0.0)
 SHOWN = 4  # images in the figure
-NAMES = {"igtt": "iGTT", "supervised": "U-Net"}  # of methods, in figures and tables
+NAMES = {"igtt": "iGTT+", "supervised": "U-Net"}  # of methods, in figures and tables
 TOLD = {
     "igtt": "Segmented without any label, by iGTT+: a network trained on masks that a threshold and then it itself proposed.",
     "supervised": "Trained on masks under the recipe {recipe}, every fourth image held out.",
