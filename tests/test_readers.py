@@ -34,6 +34,7 @@ from metalib.networks.config import TrainConfig
 from metalib.runs import records, sweeps
 from metalib.unsupervised import weights
 from metalib.unsupervised.config import preset
+from metalib.unsupervised.model import Model
 
 GRAY = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
 MOST = 2**25  # bytes that no small file may take
@@ -366,7 +367,7 @@ def test_packed_ids_take_no_more_memory_than_their_shape(rng):
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "a.safetensors"
-    weights.save(weights.Model(models.build("unet_light", width=1), preset("paper", model="unet_light", width=1)), path)
+    weights.save(Model(models.build("unet_light", width=1), preset("paper", model="unet_light", width=1)), path)
     return path.read_bytes()
 
 

@@ -100,7 +100,7 @@ def held_out(count, method):
 
 
 def _trained(found, method, recipe, changes):
-    """The `weights.Model`, and how training went."""
+    """The `model.Model`, and how training went."""
     held = held_out(len(found.images), method)
     used = [number for number in range(len(found.images)) if number not in held]
     images, masks = _training_tiles(found, used, TRAIN_TILES[method])

@@ -8,12 +8,13 @@ import torch
 from metalib._labels import IGNORE
 from metalib.networks import augmentation, engine, losses, models
 from metalib.noise import recipes
-from metalib.unsupervised import igtt, weights
+from metalib.unsupervised import igtt
 from metalib.unsupervised.config import check
+from metalib.unsupervised.model import Model
 
 
 def fit(images, masks, config, recipe="cl", device=None, progress=False):
-    """Train on images (N, 1, H, W) and masks (N, H, W) uint8 in {0, 1}; returns a `weights.Model` and the losses of its steps.
+    """Train on images (N, 1, H, W) and masks (N, H, W) uint8 in {0, 1}; returns a `Model` and the losses of its steps.
 
     config: an `IgttConfig`, of which network, steps, rate and augmentation count; recipe: see `recipes.make`.
     progress: show a bar, with the time that is left. The same seed gives the same network on a CPU.
@@ -40,4 +41,4 @@ def fit(images, masks, config, recipe="cl", device=None, progress=False):
             return engine.step(network, optimiser, seen, partial(losses.cross_entropy, labels=labels), fill=True)
 
         taken = [loss for _, loss in engine.fit(optimiser, config, batches, step, progress)]
-    return weights.Model(network.eval(), config), engine.settled(taken, config.lr)
+    return Model(network.eval(), config), engine.settled(taken, config.lr)

@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = _face.attach(
     ("ac", "dfc", "igtt", "pseudo_labels", "thresholds"),
     config=("IgttConfig", "MethodConfig", "preset"),
     methods=("METHODS", "run"),
-    weights=("Model", "load", "save"),
+    model=("Model",),
+    weights=("load", "save"),
 )

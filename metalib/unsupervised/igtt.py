@@ -23,8 +23,8 @@ from metalib.data import standardise
 from metalib.networks import augmentation, distributed, engine, losses, models
 from metalib.unsupervised import hot_pixels, selection
 from metalib.unsupervised.config import check
+from metalib.unsupervised.model import Model
 from metalib.unsupervised.targets import RunLabels, correlation
-from metalib.unsupervised.weights import Model
 
 
 @dataclass

@@ -3,25 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from metalib import _files
 from metalib.networks import models
-from metalib.unsupervised.config import IgttConfig, from_dict
+from metalib.unsupervised.config import from_dict
+from metalib.unsupervised.model import Model
 from metalib.unsupervised.selection import Choice
-
-
-class Model(NamedTuple):
-    """A network, the configuration that it was trained with, and how its masks and those of thresholds are chosen from.
-
-    choice: None where all masks are the network's.
-    """
-
-    network: torch.nn.Module
-    config: IgttConfig
-    choice: Choice | None = None
 
 
 def save(model, path):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from metalib.apps import tiles
 from metalib.networks import engine, models
-from metalib.unsupervised import igtt, weights
+from metalib.unsupervised import igtt
 from metalib.unsupervised.config import preset
+from metalib.unsupervised.model import Model
 
 
 @given(st.integers(5, 60), st.integers(5, 60), st.integers(2, 5), st.integers(0, 9))
@@ -33,7 +34,7 @@ def model():
             if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 layer.weight.mul_(30)
         network(torch.randn(2, 1, 64, 64))
-    return weights.Model(network.eval(), preset("paper"))
+    return Model(network.eval(), preset("paper"))
 
 
 def test_scores_of_tiles_are_those_of_the_whole_image(model, rng, monkeypatch):

@@ -11,7 +11,7 @@ from metalib.networks import metrics
 from metalib.networks.config import TrainConfig
 from metalib.runs import grids, results, table3
 from metalib.runs.profiles import PROFILES, SEEDS
-from metalib.unsupervised import ac, config, dfc, thresholds
+from metalib.unsupervised import ac, config, dfc, selection, thresholds
 from metalib.unsupervised.config import MethodConfig
 
 LEARN = ("dfc", "ac", "igtt")
@@ -77,7 +77,8 @@ def test_rows_of_the_study_are_left_out_of_the_quick_profile_alone(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_options_of_every_row_fit_its_method(profile):
-    takes = {"dfc": dfc.scores, "ac": ac.scores, "adaptive_gaussian_oracle": thresholds.adaptive_gaussian_oracle}
+    takes = {"dfc": dfc.scores, "ac": ac.scores, "base": selection.base_scores}
+    takes["adaptive_gaussian_oracle"] = thresholds.adaptive_gaussian_oracle
     for notebook in ("07_igtt", "12_igtt_choices"):
         for row, (run, *_) in planned(notebook, profile).items():
             if run.method == "igtt":
