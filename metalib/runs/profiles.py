@@ -89,7 +89,7 @@ CHANGES["study"] = CHANGES["quick"] | {
     "papers_pixels": dict(train=6696),
     "table 3": SCALE["quick"],
     "multiclass": _STREETS | dict(size=64, train=1024, epochs=5, lr_step_epochs=3, tests=12, test_spread="early"),
-    "critical": _STREETS | dict(size=48, train=768, epochs=2, lr_step_epochs=1, tests=6, test_spread="early"),
+    "critical": _STREETS | dict(size=48, train=1536, epochs=2, lr_step_epochs=1, tests=6, test_spread="early"),
     **{f"rate {rate}": dict(lr=rate) for rate in (0.05, 0.2)},
     "stages": dict(train=576, epochs=8, lr_step_epochs=4, tests=32, test_spread="even"),
     **{f"memorise {n}": _memorise(n, steps=100 * n) for n in MEMORISED_IMAGES},
