@@ -38,14 +38,33 @@ def execute(notebook, output, parameters, sync=False):
             progress_bar=False,
             log_output=False,
             extra_arguments=_QUIET,
-            coalesce_streams=True,  # what a cell prints comes in pieces, which differ from call to call
         )
     except OSError as error:
         raise _files.cannot_write(partial, error) from error
+    for cell in ran.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _in_one_piece(cell.outputs)
     if sync:
         _sync(Path(notebook), ran)
     _files.atomic_write(output, nbformat.writes(ran) + "\n")  # last, since make wants it newer than the notebook
     partial.unlink(missing_ok=True)
+
+
+def _in_one_piece(outputs):
+    """Outputs of a cell in which each stream is one: what is printed comes in pieces, which differ from call to call.
+
+    nbclient can do so, too, but takes hours over a line of megabytes.
+    """
+    kept, streams = [], {}
+    for output in outputs:
+        if output.output_type != "stream" or output.name not in streams:
+            kept.append(output)
+        if output.output_type == "stream":
+            streams.setdefault(output.name, []).append(output.text)
+    for output in kept:
+        if output.output_type == "stream":
+            output.text = "".join(streams[output.name])
+    return kept
 
 
 def partial_output(output):

@@ -100,7 +100,7 @@ def test_readme_and_results_stay(tmp_path):
     (tmp_path / "figures").mkdir()
     for name in ("claims.json", "07_igtt.json"):
         shutil.copy(ROOT / "figures" / name, tmp_path / "figures")
-    parts = {"README": ("headlines",), "RESULTS": ("verdicts", "table 3")}
+    parts = {"README": ("headlines", "sets", "study"), "RESULTS": ("verdicts", "table 3")}
     for page, names in parts.items():
         marks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in names)
         (tmp_path / f"{page}.md").write_text(marks)
