@@ -6,6 +6,7 @@ from metalib.runs import records, results, run_files, table3
 
 # Sets beside the default ones of notebook 07, and their titles.
 _SETS = {"nuc-like": "synthetic nuclei", "er_tiles": "real ER", "mito_tiles": "real mitochondria", "nuc": "real nuclei"}
+_IN_ONE_NOTEBOOK = ("er_tiles", "mito_tiles")  # real sets that stand behind those of all notebooks
 STUDY = "runs.study.jsonl"  # in the figures folder
 PATH, RESULTS = _files.ROOT / "README.md", _files.ROOT / "RESULTS.md"
 # What a newcomer wants to know: notebook and id of the statement behind it, and plain words, a line each.
@@ -65,6 +66,7 @@ def headlines(rows):
     for (notebook, name), words in HEADLINES.items():
         names = (name, name.removeprefix(tables.AT_PAPERS_SIZE))
         found = [row for of in names for row in counted if (row["notebook"], row["id"]) == (notebook, of)]
+        found.sort(key=lambda row: row["data"] in _IN_ONE_NOTEBOOK)
         synthetic, real = (next(filter(of, found), None) for of in (tables.is_embedded, tables.is_real))
         shown = _cells(synthetic) if synthetic else ("", "**not run**")
         lines.append([words, *shown, *_cells(real), f"[{notebook[:2]}](notebooks/{notebook}.ipynb)"])
