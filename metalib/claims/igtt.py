@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from metalib.claims.estimates import difference
 from metalib.claims.learnability import rank_correlation
@@ -62,16 +63,25 @@ def accounts(results):
 
 def account(told):
     """Is what networks say of themselves true? Of [`Accounts`], one a data set; runs of a set share its images. Ours."""
-    used, slope, _, _, gain = map(np.concatenate, zip(*told, strict=True))
+    used, _, _, _, gain = map(np.concatenate, zip(*told, strict=True))
     if len(used) < LEAST_RUNS:
         ranked = harm = not_run(f"{len(used)} runs tell of themselves, at least {LEAST_RUNS} are needed")
     else:
-        drawn = rank_correlation(slope, gain, np.random.default_rng(0))
+        # Ranks within a set: between sets both differ for reasons of their own.
+        slope, gain_ranks = (np.concatenate([_ranks(getattr(of, name)) for of in told]) for name in ("slope", "gain"))
+        drawn = rank_correlation(slope, gain_ranks, np.random.default_rng(0))
         ranked = bootstrapped(*drawn, 0, "rank correlation", len(used), f"{len(used)} runs, 0 is chance")
         harm = rare(int((gain[used] < -HARM).sum()), int(used.sum()), RARE, "worse")
-    steeper = "the steeper the outlines that a network adds, against those that it drops, the better its masks"
+    steeper = (
+        "on one set, the steeper the outlines that a network adds, against those that it drops, the better its masks"
+    )
     never = f"a network that is used is more than {HARM} Dice point below the thresholds in at most {100 * RARE:.0f}% of runs"
     return {"account_ranks": (steeper, "-", ranked), "account_harmless": (never, "-", harm)}
+
+
+def _ranks(values):
+    """Ranks of values (n,), between 0 and 1."""
+    return stats.rankdata(values) / max(len(values), 1)
 
 
 def outcomes(auc):

@@ -15,4 +15,5 @@ def removed(images):
     images = np.asarray(images)
     around = ndi.median_filter(images, (1,) * (images.ndim - 2) + (3, 3))
     low, high = np.percentile(images, _CONTRAST, axis=(-2, -1), keepdims=True)
-    return np.where(np.abs(images - around) > high - low, around, images).astype(images.dtype, copy=False)
+    hot = (np.abs(images - around) > high - low) & (high > low)  # in an image without contrast nothing can be told
+    return np.where(hot, around, images).astype(images.dtype, copy=False)

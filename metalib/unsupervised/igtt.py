@@ -4,8 +4,8 @@
                  ▲                                                              │
                  └──────────────────────────── training ────────────────────────┘
 
-`iGTT+` starts from a threshold, refuses candidates that describe their image worse than it does, and in the end uses the
-network's masks only where they describe their images better.
+`iGTT+` starts from thresholds, refuses candidates that describe their image worse than what it has, and in the end uses the
+network only if its outlines are surely steeper, see `selection`.
 
 Here is the training; `config` has all choices, `targets` goes from probabilities to labels, by the functions of
 `pseudo_labels`, and `augmentation` changes the batches.
@@ -71,7 +71,7 @@ def fit(images, config, *, clean=None, device=None, progress=False):
 def predict(model, images, *, batch=32, device=None):
     """Scores float32 (N, H, W) in [0, 1] of images (N, 1, H, W) float; a pixel is foreground where its score is above 0.5.
 
-    Of a `Model` with a choice those of the network or of a threshold, whichever describes an image better.
+    Of a `Model` with a choice those of the network if that says so, else of the best threshold of each image.
     """
     network, config, choice = model
     standard, scores = standardised(images, config), [None] * len(images)
@@ -85,7 +85,7 @@ def predict(model, images, *, batch=32, device=None):
 
 def standardised(images, config):
     """Z-scores float32 of images (N, 1, H, W), of each for itself, as `config` says without hot pixels, or inverted."""
-    images = standardise.check_grey(images)
+    images = np.asarray(standardise.check_grey(images), np.float32)  # differences of whole numbers would wrap
     if config.hot_pixels == "remove":
         images = hot_pixels.removed(images)
     standard = standardise.standardise_grey(images)

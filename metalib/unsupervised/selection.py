@@ -29,7 +29,8 @@ LEAST_SKEW, LEAST_FLATNESS = 0.2, 0.1
 LEAST_DARK = 0.3  # minus the skewness from which on objects are taken for dark ones
 FINE_PX, WIDE_PX = 1.0, 10.0  # standard deviations of the Gaussians whose difference is local contrast
 APART_PX = 2.0  # outlines of two masks that are no further from each other are the same
-SURE = 0.05  # one-sided, over images
+SURE = 0.05  # one-sided, of a bootstrap over images
+LEAST_IMAGES = 8  # below which a bootstrap is surer than it should be, and no network is used
 NETWORK, NOTHING, PLAIN = "network", "nothing", "majority"
 THRESHOLDS = {
     "Otsu": lambda images: thresholds.otsu(images, sigma_px=1),
@@ -52,7 +53,8 @@ class Choice(NamedTuple):
     """Whether a network's masks are used in images like those of its training, and why; and whether any are.
 
     noise: nothing stands out in the images of the training, so that all masks are empty. added, dropped: slope of the brightness, in standard deviations of an image per pixel, across outlines that the network alone
-    has and that the best threshold alone has; low, high: 90% interval of their difference over images (None of a single one).
+    has and that the best threshold alone has (where there are none, across all of the threshold's); low, high: 90% interval of
+    their difference over images, None where they are fewer than `LEAST_IMAGES`.
     """
 
     noise: bool
@@ -82,7 +84,7 @@ def choice(of, images, scores):
     """The `Choice` of a network with these scores (N, H, W) in the images (N, H, W) of its training, z-scored; of: their `base`."""
     parts = np.array([_outlines(*each) for each in zip(images, of.scores > 0.5, scores > 0.5, strict=True)])
     parts = parts[np.array(of.names) != NOTHING]
-    if len(parts) < 2:
+    if len(parts) < LEAST_IMAGES:
         return Choice(len(parts) == 0, False, *(_slopes(parts.T) if len(parts) else (0.0, 0.0)), None, None)
     seen = stats.bootstrap(
         (np.arange(len(parts)),),
@@ -131,8 +133,12 @@ def residual(image, mask):
 
 def is_noise(images):
     """Whether the local contrast of images (N, H, W) is that of noise, as far as so many pixels can tell."""
-    skew, kurtosis = np.mean([contrast_shape(image) for image in images], axis=0)
-    spread = (6 * 4 * np.pi * FINE_PX**2 / images.size) ** 0.5  # of a skewness; a pixel in 4 pi sigma^2 is independent
+    shapes = np.array([contrast_shape(image) for image in images])
+    # Of a skewness; a pixel in 4 pi sigma^2 is independent.
+    spread, of_one = ((6 * 4 * np.pi * FINE_PX**2 / size) ** 0.5 for size in (images.size, images[0].size))
+    if (shapes[:, 0] > LEAST_SKEW + 4 * of_one).any():
+        return False  # objects in a few of many images, of which the mean says nothing
+    skew, kurtosis = shapes.mean(axis=0)
     even = -LEAST_SKEW - 2 * spread < skew < LEAST_SKEW - 2 * spread
     return bool(even and kurtosis > -LEAST_FLATNESS - 4 * spread)
 

@@ -76,7 +76,7 @@ def mean_threshold(images):
 
 
 def evidence(images):
-    """Scores of Otsu's threshold on `pseudo_labels.evidence`, smoothed by 1 px: where the improved iGTT starts.
+    """Scores of Otsu's threshold on `pseudo_labels.evidence`, smoothed by 1 px: one of the thresholds from which iGTT+ starts.
 
     Not of the paper.
     """

@@ -39,3 +39,11 @@ def test_a_threshold_finds_the_same_without_them(rng):
         found = thresholds.otsu(each, sigma_px=1) > 0.5
         dice = 2 * (found & (masks > 0)).sum() / (found.sum() + masks.sum())
         assert (dice > 0.9) == (least > 0)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.005])
+def test_images_without_contrast_are_left_as_they_are(share, rng):
+    """The pixels that differ are all that there is in them."""
+    images = (rng.random((2, 1, 64, 64)) < share).astype(np.float32)
+    images[:, 0, 5, 5] = 1
+    np.testing.assert_array_equal(hot_pixels.removed(images), images)

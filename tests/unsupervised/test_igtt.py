@@ -99,6 +99,12 @@ def test_labels_of_a_step_are_those_of_the_probabilities_before_it(steps, refres
         assert step["share"] == pytest.approx(refreshes[1][5][batch].mean())
 
 
+def test_images_of_whole_numbers_are_standardised_as_their_values_are():
+    config = preset("improved")
+    whole = np.random.default_rng(0).integers(90, 110, (2, 1, 32, 32)).astype(np.uint8)
+    np.testing.assert_array_equal(igtt.standardised(whole, config), igtt.standardised(whole.astype(float), config))
+
+
 @pytest.mark.parametrize(("refresh", "number"), [("pass", 0), ("lagged", 1)])
 def test_labels_of_a_pass_are_those_of_the_network_before_the_epoch_or_before_the_last(refreshes, refresh, number):
     options = {**SMALL, "lr_step_epochs": 9}

@@ -95,6 +95,16 @@ def test_structures_that_fill_half_of_an_image_are_no_noise_though_they_have_no_
     assert not selection.is_noise(images)
 
 
+def test_objects_in_one_of_many_images_are_found(rng):
+    images = gaussian_noise(rng, 0.0, (40, 128, 128))
+    images[0, 20:30, 20:30] += 8
+    images[0] = z_score(images[0])
+    found = selection.base(images)
+    assert found.names[0] != selection.NOTHING
+    assert found.scores[0][20:30, 20:30].min() > 0.5
+    assert set(found.names[1:]) == {selection.NOTHING}
+
+
 def test_dark_gaps_between_dense_structures_are_no_noise(rng):
     field = ndi.gaussian_filter(rng.normal(size=(4, 128, 128)), (0, 3, 3))
     gaps = field > np.quantile(field, 0.85)
@@ -150,7 +160,7 @@ def test_a_threshold_that_saves_more_by_shallow_outlines_does_not_take_the_place
     assert selection.base(image).names == ["adaptive Gaussian"]
 
 
-def blocks(count=6, side=48):
+def blocks(count=12, side=48):
     """Z-scored images (N, H, W) of a bright block, a dim one and noise, with the masks of both, of the bright, of the dim one."""
     bright, dim = np.zeros((2, side, side), bool)
     bright[8:20, 8:20], dim[28:40, 28:40] = True, True
@@ -196,20 +206,21 @@ def test_outlines_that_differ_by_less_than_two_pixels_are_the_same():
 
 def test_a_network_is_used_only_if_that_is_sure_over_images():
     images, _, bright, dim = blocks()
-    mixed = np.where(np.arange(6)[:, None, None] < 4, bright, dim)  # better in four images, worse in two
+    mixed = np.where(np.arange(12)[:, None, None] < 8, bright, dim)  # better in eight images, worse in four
     found = selection.choice(as_base(np.where(mixed == bright, dim, bright)), images, mixed.astype(float))
     assert found.low < 0 < found.added - found.dropped
     assert not found.network
 
 
-def test_one_image_is_not_enough_and_images_without_anything_do_not_count():
+def test_few_images_are_not_enough_and_images_without_anything_do_not_count():
     images, _, bright, dim = blocks()
-    one = selection.choice(as_base(dim[:1]), images[:1], bright[:1].astype(float))
-    assert (one.network, one.low, one.high) == (False, None, None)
-    assert one.added > one.dropped
-    of = as_base(dim, ["Otsu"] + [selection.NOTHING] * 5)
-    assert selection.choice(of, images, bright.astype(float)) == one
-    none = selection.choice(as_base(dim, [selection.NOTHING] * 6), images, bright.astype(float))
+    few = selection.choice(as_base(dim[:7]), images[:7], bright[:7].astype(float))
+    assert (few.network, few.low, few.high) == (False, None, None)
+    assert few.added > few.dropped
+    assert selection.choice(as_base(dim[:8]), images[:8], bright[:8].astype(float)).network
+    of = as_base(dim, ["Otsu"] * 7 + [selection.NOTHING] * 5)
+    assert selection.choice(of, images, bright.astype(float)) == few
+    none = selection.choice(as_base(dim, [selection.NOTHING] * 12), images, bright.astype(float))
     assert (none.noise, none.network) == (True, False)
 
 
