@@ -83,7 +83,8 @@ def _account(model, test):
         "base": selection.base_scores(images),
     }
     dice = {f"dice_{name}": metrics.evaluate(scores, test.labels)["dice_half"] for name, scores in compared.items()}
-    return {name: [value] for name, value in (model.choice._asdict() | dice).items()}
+    told = model.choice._asdict() | dice
+    return {name: [np.nan if value is None else value] for name, value in told.items()}
 
 
 METHODS = {name: _images_alone(method) for name, method in thresholds.METHODS.items()} | {

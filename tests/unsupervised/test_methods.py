@@ -42,6 +42,9 @@ def test_every_method_gives_a_mask_and_its_metrics(name):
 def test_igtt_tells_what_its_choice_rests_on_and_what_it_chose_from(used, monkeypatch):
     """Of a network that is used the Dice is the network's, else that of the best thresholds."""
     choice = selection.Choice(False, used, 0.3, 0.2, 0.05, 0.15)
+    few = selection.Choice(False, used, 0.3, 0.2, None, None)
+    monkeypatch.setattr(selection, "choice", lambda *_: few)
+    assert np.isnan(methods.run(method("igtt")).labels["low"]).all()
     monkeypatch.setattr(selection, "is_noise", lambda _: False)
     monkeypatch.setattr(selection, "saving", lambda *_: 1.0)
     monkeypatch.setattr(selection, "choice", lambda *_: choice)
