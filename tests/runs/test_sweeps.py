@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import GRID, TINY, method
 
@@ -197,7 +198,9 @@ def test_a_sweep_holds_networks_and_methods_and_resumes_both(computed):
     assert table.recipe.fillna("").tolist() == ["cl", "", "", ""]
     for config, row in list(zip(configs, table.itertuples(), strict=True))[1:3]:
         alone = methods.run(config)
-        assert (row.test, row.labels, row.example) == (alone.test, alone.labels, alone.example)
+        np.testing.assert_equal(
+            (row.test, row.labels, row.example), (alone.test, alone.labels, alone.example)
+        )  # nan, too
     again = sweeps.run(configs)
     assert computed == configs
     assert again.seconds.tolist() == table.seconds.tolist()
