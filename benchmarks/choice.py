@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from metalib import _files
 from metalib.data import datasets
+from metalib.networks import metrics
 from metalib.runs import records
 from metalib.unsupervised import igtt, selection
 from metalib.unsupervised.config import preset
@@ -77,8 +78,7 @@ def networks(images, masks, steps=STEPS, width=8):
 
 def dice(scores, masks):
     """Dice in percent, over all pixels of scores (N, H, W) and masks (N, H, W)."""
-    found, true = scores > 0.5, masks == 1
-    return 200 * (found & true).sum() / max(found.sum() + true.sum(), 1)
+    return 100 * metrics.evaluate(scores, masks)["dice_half"]
 
 
 def main():

@@ -57,9 +57,9 @@ def segment(images, out, *, masks=None, method="", recipe="cl", **changes):
         "recipe": recipe,
         "labels": labels,
         "config": asdict(model.config),
+        "choice": model.choice and model.choice._asdict(),
         "provenance": _provenance.environment(),
     }
-    report["choice"] = model.choice and model.choice._asdict()
     _files.atomic_write(out / "report.json", _files.dumps(report | {"images": rows, "history": history}))
     _files.atomic_write(out / "report.html", segment_report.page(found, shown, simpler, rows, report))
     _warn(rows)

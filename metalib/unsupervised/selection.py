@@ -52,9 +52,10 @@ class Base(NamedTuple):
 class Choice(NamedTuple):
     """Whether a network's masks are used in images like those of its training, and why; and whether any are.
 
-    noise: nothing stands out in the images of the training, so that all masks are empty. added, dropped: slope of the brightness, in standard deviations of an image per pixel, across outlines that the network alone
-    has and that the best threshold alone has (where there are none, across all of the threshold's); low, high: 90% interval of
-    their difference over images, None where they are fewer than `LEAST_IMAGES`.
+    noise: in no image of the training anything was found, so that all masks are empty. added, dropped: slope of the brightness,
+    in standard deviations of an image per pixel, across outlines that the network alone has and that the best threshold alone
+    has (where there are none, across all of the threshold's); low, high: 90% interval of their difference over images, None
+    where they are fewer than `LEAST_IMAGES`.
     """
 
     noise: bool
@@ -186,15 +187,21 @@ def _best(saved):
 
 def _outlines(image, before, after):
     """Slope times length, and length, of outlines of mask `after` alone, of `before` alone, and of `before`: 6 numbers."""
-    parts = []
-    for mask, other in ((after, before), (before, after), (before, np.zeros_like(before))):
-        edge, across = outline(mask), np.gradient(ndi.gaussian_filter(mask.astype(np.float64), FINE_PX))
-        alone = edge & (ndi.distance_transform_edt(~outline(other)) > APART_PX) if other.any() else edge
-        uphill = sum(
-            np.multiply(*of) for of in zip(np.gradient(ndi.gaussian_filter(image, FINE_PX)), across, strict=True)
-        )
-        parts += [uphill[alone].sum(), np.hypot(*across)[alone].sum()]
-    return parts
+    slope = np.gradient(ndi.gaussian_filter(image, FINE_PX))
+    (new, *of_new), (old, *of_old) = (_edges(slope, mask) for mask in (after, before))
+    places = (of_new, new & _far_from(old)), (of_old, old & _far_from(new)), (of_old, old)
+    return [values[where].sum() for of, where in places for values in of]
+
+
+def _edges(slope, mask):
+    """The outline (H, W) bool of a mask; and everywhere (H, W) the slope into it times length, and length."""
+    across = np.gradient(ndi.gaussian_filter(mask.astype(np.float64), FINE_PX))
+    return outline(mask), sum(np.multiply(*of) for of in zip(slope, across, strict=True)), np.hypot(*across)
+
+
+def _far_from(edge):
+    """Pixels (H, W) bool further than `APART_PX` from an outline (H, W) bool, all if it is empty."""
+    return ndi.distance_transform_edt(~edge) > APART_PX if edge.any() else ~edge
 
 
 def _is_steeper(image, before, after):
